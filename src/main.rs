@@ -1,0 +1,2 @@
+//! Callspan.
+fn main() {}
