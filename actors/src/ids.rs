@@ -1,0 +1,241 @@
+//! The names of things: each kind of id is its own type, so one cannot be passed for another.
+//!
+//! Twilio's ids are documented as a prefix and 32 hex digits. We read them more liberally (any
+//! ASCII letters and digits, up to 64) because nothing here depends on the digits, and a call must
+//! not be lost over a vendor's new id format.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A string that is not an id of the kind asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a {kind}: {raw:?}")]
+pub struct InvalidId {
+    kind: &'static str,
+    raw: String,
+}
+
+impl InvalidId {
+    fn new(kind: &'static str, raw: &str) -> Self {
+        InvalidId { kind, raw: raw.chars().take(80).collect() }
+    }
+}
+
+macro_rules! vendor_sid {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The id as the vendor writes it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(raw: &str) -> Result<Self, InvalidId> {
+                match raw.strip_prefix($prefix) {
+                    Some(rest)
+                        if (1..=64).contains(&rest.len())
+                            && rest.bytes().all(|b| b.is_ascii_alphanumeric()) =>
+                    {
+                        Ok($name(raw.into()))
+                    }
+                    _ => Err(InvalidId::new($kind, raw)),
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(raw: String) -> Result<Self, InvalidId> {
+                raw.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(sid: $name) -> String {
+                sid.0.into()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+vendor_sid!(
+    /// Twilio's id of one phone call: `CA` and 32 hex digits.
+    CallSid, "CA", "call sid"
+);
+vendor_sid!(
+    /// Twilio's id of one media stream: `MZ` and 32 hex digits.
+    StreamSid, "MZ", "stream sid"
+);
+vendor_sid!(
+    /// Twilio's id of an account: `AC` and 32 hex digits.
+    AccountSid, "AC", "account sid"
+);
+
+/// Our id of one call, made before any vendor knows of it. Sorts by the time it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CallId(Uuid);
+
+impl CallId {
+    /// A new id (UUID version 7).
+    pub fn generate() -> Self {
+        CallId(Uuid::now_v7())
+    }
+}
+
+impl FromStr for CallId {
+    type Err = InvalidId;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidId> {
+        Uuid::parse_str(raw).map(CallId).map_err(|_| InvalidId::new("call id", raw))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The number of a company: whose credentials a call uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CompanyId(pub i64);
+
+impl fmt::Display for CompanyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A phone number in international format: `+` and 7 to 17 digits.
+///
+/// `Debug` and `Display` hide the middle, so that numbers do not leak into logs;
+/// [`as_str`](Self::as_str) gives the whole.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PhoneNumber(Box<str>);
+
+/// Why a string is not a phone number we can dial. Never repeats the string, which may be private.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPhoneNumber {
+    /// The first character is not `+`.
+    #[error("must be in international format, starting with '+' and the country code")]
+    NoPlus,
+    /// Something other than a digit follows the `+`.
+    #[error("must have digits only after the '+'")]
+    NotDigits,
+    /// Fewer than 8 or more than 18 characters.
+    #[error("must be 8 to 18 characters long including the '+', this one has {got_chars}")]
+    Length {
+        /// How many characters the string has.
+        got_chars: usize,
+    },
+}
+
+impl PhoneNumber {
+    /// The whole number. Keep it out of logs.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PhoneNumber {
+    type Err = InvalidPhoneNumber;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidPhoneNumber> {
+        let digits = raw.strip_prefix('+').ok_or(InvalidPhoneNumber::NoPlus)?;
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidPhoneNumber::NotDigits);
+        }
+        if !(8..=18).contains(&raw.len()) {
+            return Err(InvalidPhoneNumber::Length { got_chars: raw.len() });
+        }
+        Ok(PhoneNumber(raw.into()))
+    }
+}
+
+impl TryFrom<String> for PhoneNumber {
+    type Error = InvalidPhoneNumber;
+
+    fn try_from(raw: String) -> Result<Self, InvalidPhoneNumber> {
+        raw.parse()
+    }
+}
+
+impl From<PhoneNumber> for String {
+    fn from(number: PhoneNumber) -> String {
+        number.0.into()
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.len() - 4;
+        write!(f, "{}•••{}", &self.0[..2], &self.0[last..])
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_sid_needs_its_prefix() {
+        assert!("CA00000000000000000000000000000001".parse::<CallSid>().is_ok());
+        assert!("MZ00000000000000000000000000000001".parse::<CallSid>().is_err());
+        assert!("CA".parse::<CallSid>().is_err());
+        assert!("CA'; drop table calls".parse::<CallSid>().is_err());
+    }
+
+    #[test]
+    fn phone_numbers_follow_the_documented_rule() {
+        for good in
+            ["+1234567890", "+0987654321", "+441234567890", "+1234567", "+12345678901234567"]
+        {
+            assert!(good.parse::<PhoneNumber>().is_ok(), "{good}");
+        }
+        let cases = [
+            ("12125550123", InvalidPhoneNumber::NoPlus),
+            ("", InvalidPhoneNumber::NoPlus),
+            ("+1", InvalidPhoneNumber::Length { got_chars: 2 }),
+            ("+123456", InvalidPhoneNumber::Length { got_chars: 7 }),
+            ("+123456789012345678", InvalidPhoneNumber::Length { got_chars: 19 }),
+            ("+1212555CALL", InvalidPhoneNumber::NotDigits),
+            ("+1 212 555 0123", InvalidPhoneNumber::NotDigits),
+            ("+١٢٣٤٥٦٧٨", InvalidPhoneNumber::NotDigits),
+        ];
+        for (raw, why) in cases {
+            assert_eq!(raw.parse::<PhoneNumber>(), Err(why), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_phone_number_prints_without_its_middle() {
+        let number: PhoneNumber = "+12125550123".parse().expect("valid");
+        assert_eq!(format!("{number} {number:?}"), "+1•••0123 +1•••0123");
+    }
+}

@@ -1,0 +1,238 @@
+//! What the actors ask of the outside world.
+//!
+//! Everything here is a trait or plain data: the service implements the traits over HTTP, a
+//! WebSocket and a database, and tests may implement them over nothing at all.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::call::{CallEvent, CallStatus, CallUpdate};
+use crate::ids::{AccountSid, CallId, CallSid, PhoneNumber};
+
+/// How to reach Twilio for one company. `Debug` hides the token.
+#[derive(Clone, Debug)]
+pub struct TwilioAccount {
+    /// The account calls are made from and billed to.
+    pub account_sid: AccountSid,
+    /// The primary auth token: REST password and key of webhook signatures.
+    pub auth_token: SecretString,
+    /// The number calls come from.
+    pub phone_number: PhoneNumber,
+}
+
+/// How to reach Ultravox for one company. `Debug` hides the key.
+#[derive(Clone, Debug)]
+pub struct UltravoxAccount {
+    /// Sent as `X-API-Key`.
+    pub api_key: SecretString,
+    /// The company's own endpoint; `None` means the service's default.
+    pub api_url: Option<String>,
+}
+
+/// A call to be placed at Twilio: `POST …/Calls.json`.
+#[derive(Clone, Debug)]
+pub struct NewPhoneCall {
+    /// Who is called.
+    pub to: PhoneNumber,
+    /// Where Twilio fetches TwiML once the call is answered.
+    pub answer_url: String,
+    /// Where Twilio reports initiated, ringing, answered and completed.
+    pub status_url: String,
+    /// How long it rings. Twilio's `Timeout`, whole seconds, at most 600.
+    pub ring_timeout: Duration,
+    /// How long it may last. Twilio's `TimeLimit`, whole seconds, at least 60.
+    pub time_limit: Duration,
+}
+
+/// A call as Twilio describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PhoneCall {
+    /// Twilio's id.
+    pub sid: CallSid,
+    /// `queued` counts as initiated.
+    pub status: CallStatus,
+    /// How long it lasted, once it is over.
+    pub duration: Option<Duration>,
+}
+
+/// Who opens the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSpeaker {
+    /// The agent greets.
+    Agent,
+    /// The agent waits for the person.
+    User,
+}
+
+/// An agent to be made ready for one call: `POST /api/calls`.
+#[derive(Clone, Debug)]
+pub struct NewAgentCall {
+    /// Sent along as metadata, so that a call can be found from Ultravox's side.
+    pub call_id: CallId,
+    /// What the agent is told about its task.
+    pub system_prompt: String,
+    /// Ultravox's model name.
+    pub model: String,
+    /// Ultravox's voice name or id.
+    pub voice: String,
+    /// Who opens the conversation.
+    pub first_speaker: FirstSpeaker,
+    /// How long the join URL stays good.
+    pub join_timeout: Duration,
+    /// How long the conversation may last.
+    pub max_duration: Duration,
+}
+
+/// An agent that is ready to be joined. `Debug` hides the join URL, which is a credential.
+#[derive(Clone, Debug)]
+pub struct AgentCall {
+    /// Ultravox's call id.
+    pub ultravox_call_id: String,
+    /// The WebSocket to join. Whoever holds it can take the call.
+    pub join_url: SecretString,
+}
+
+/// Which vendor an error comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Vendor {
+    /// The phone side.
+    Twilio,
+    /// The agent side.
+    Ultravox,
+}
+
+impl Vendor {
+    /// Lower case, as a metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Vendor::Twilio => "twilio",
+            Vendor::Ultravox => "ultravox",
+        }
+    }
+}
+
+impl std::fmt::Display for Vendor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Vendor::Twilio => "Twilio",
+            Vendor::Ultravox => "Ultravox",
+        })
+    }
+}
+
+/// A vendor did not do what it was asked. The text carries no secret and may be shown to a client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VendorError {
+    /// It answered, with an error.
+    #[error("{vendor} refused to {operation}: {message} (HTTP {status}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
+    Refused {
+        /// Who.
+        vendor: Vendor,
+        /// What was asked, as a phrase: `create the call`.
+        operation: &'static str,
+        /// HTTP status.
+        status: u16,
+        /// The vendor's own error code, where it has one.
+        code: Option<i64>,
+        /// The vendor's own words, cut to a sensible length.
+        message: String,
+        /// When it says to come back.
+        retry_after: Option<Duration>,
+    },
+    /// The request never left: safe to repeat.
+    #[error("{vendor} cannot be reached to {operation}: {cause}")]
+    Unreachable {
+        /// Who.
+        vendor: Vendor,
+        /// What was asked.
+        operation: &'static str,
+        /// What went wrong, without URL or secret.
+        cause: String,
+    },
+    /// The request was sent and no readable answer came: it may have been carried out.
+    #[error("{vendor} gave no usable answer when asked to {operation}: {cause}")]
+    OutcomeUnknown {
+        /// Who.
+        vendor: Vendor,
+        /// What was asked.
+        operation: &'static str,
+        /// What went wrong, without URL or secret.
+        cause: String,
+    },
+}
+
+impl VendorError {
+    /// The vendor is over a limit (429) or has no capacity (503); the time is its `Retry-After`.
+    pub fn busy(&self) -> Option<Option<Duration>> {
+        match self {
+            VendorError::Refused { status: 429 | 503, retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+}
+
+/// The phone side: Twilio's REST API.
+#[async_trait]
+pub trait Telephony: Send + Sync {
+    /// Places a call. Never repeats a request that may have been carried out: after
+    /// [`VendorError::OutcomeUnknown`] look the call up with [`find`](Self::find).
+    async fn place(
+        &self,
+        account: &TwilioAccount,
+        call: &NewPhoneCall,
+    ) -> Result<PhoneCall, VendorError>;
+
+    /// Calls from this account's number to `to` created within `max_age`, newest first.
+    async fn find(
+        &self,
+        account: &TwilioAccount,
+        to: &PhoneNumber,
+        max_age: Duration,
+    ) -> Result<Vec<PhoneCall>, VendorError>;
+
+    /// How the call stands now; `None` when Twilio does not know it.
+    async fn fetch(
+        &self,
+        account: &TwilioAccount,
+        sid: &CallSid,
+    ) -> Result<Option<PhoneCall>, VendorError>;
+
+    /// Ends the call whatever its state. A call that is already over is a success; the answer says
+    /// how it ended where Twilio tells.
+    async fn hang_up(
+        &self,
+        account: &TwilioAccount,
+        sid: &CallSid,
+    ) -> Result<Option<PhoneCall>, VendorError>;
+}
+
+/// The agent side: Ultravox's REST API.
+#[async_trait]
+pub trait VoiceAgents: Send + Sync {
+    /// Makes an agent ready for one call.
+    async fn create(
+        &self,
+        account: &UltravoxAccount,
+        call: &NewAgentCall,
+    ) -> Result<AgentCall, VendorError>;
+
+    /// Gives back an agent nobody will talk to, so that it does not hold a slot until its join
+    /// timeout: joins and closes at once. Best effort.
+    async fn release(&self, agent: &AgentCall);
+}
+
+/// Where the state of calls is kept.
+#[async_trait]
+pub trait CallLog: Send + Sync {
+    /// Writes behind: returns at once, keeps the order per call, and tries again while the
+    /// database is away.
+    fn record(&self, id: CallId, update: CallUpdate);
+
+    /// Adds a line to the call's timeline, written behind as well.
+    fn event(&self, id: CallId, event: CallEvent);
+
+    /// Which of these calls of Twilio's are not ours yet.
+    async fn unclaimed(&self, sids: Vec<CallSid>) -> Result<Vec<CallSid>, String>;
+}
