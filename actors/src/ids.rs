@@ -91,6 +91,7 @@ vendor_sid!(
 
 /// Our id of one call, made before any vendor knows of it. Sorts by the time it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct CallId(Uuid);
 
 impl CallId {
@@ -105,6 +106,20 @@ impl FromStr for CallId {
 
     fn from_str(raw: &str) -> Result<Self, InvalidId> {
         Uuid::parse_str(raw).map(CallId).map_err(|_| InvalidId::new("call id", raw))
+    }
+}
+
+impl TryFrom<String> for CallId {
+    type Error = InvalidId;
+
+    fn try_from(raw: String) -> Result<Self, InvalidId> {
+        raw.parse()
+    }
+}
+
+impl From<CallId> for String {
+    fn from(id: CallId) -> String {
+        id.to_string()
     }
 }
 
