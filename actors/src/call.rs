@@ -140,8 +140,8 @@ pub enum EndReason {
     StreamRejected,
     /// Answered, but Twilio's stream never came.
     StreamMissing,
-    /// One side sent too much that was not part of the protocol.
-    ProtocolFlood,
+    /// One side broke its protocol, or sent too much that was no part of it.
+    ProtocolError,
     /// Somebody asked for it, at Twilio or here.
     HungUp,
     /// The service was shutting down and could wait no longer.
@@ -171,7 +171,7 @@ impl EndReason {
             EndReason::PhoneLost => "phone_lost",
             EndReason::StreamRejected => "stream_rejected",
             EndReason::StreamMissing => "stream_missing",
-            EndReason::ProtocolFlood => "protocol_flood",
+            EndReason::ProtocolError => "protocol_error",
             EndReason::HungUp => "hung_up",
             EndReason::ShutDown => "shut_down",
             EndReason::NodeLost => "node_lost",

@@ -4,6 +4,9 @@
 //! (`audio`, `protocol`, `bridge`) are plain functions over plain data with time as an argument;
 //! the actors are thin shells around them that reach the world through [`ports`].
 
+pub mod audio;
+pub mod bridge;
 pub mod call;
 pub mod ids;
 pub mod ports;
+pub mod protocol;

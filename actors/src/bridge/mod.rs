@@ -1,0 +1,617 @@
+//! Joins one phone stream to one voice agent.
+//!
+//! Audio is forwarded as it comes, every frame and in order, and the agent hears one second of
+//! audio a second even when the phone sends none. When the agent is interrupted, audio the phone
+//! has not played yet is dropped on both sides of the wire, so the agent never talks over a
+//! person. When the agent leaves, what it said last is played to its end before the call is over.
+//!
+//! Nothing here does I/O or reads a clock: the owner of the two sockets feeds events to
+//! [`Bridge::handle`], then sends what [`poll_to_phone`](Bridge::poll_to_phone) and
+//! [`poll_to_agent`](Bridge::poll_to_agent) give for as long as the sockets take it, tells the
+//! call's owner every [`Notice`], and sleeps until [`next_deadline`](Bridge::next_deadline).
+
+mod downlink;
+mod flood;
+#[cfg(test)]
+mod tests;
+mod transcript;
+mod uplink;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use crate::audio::SAMPLES_PER_MS;
+use crate::call::{EndReason, Speaker};
+use crate::ids::{CallSid, StreamSid};
+use crate::protocol::{twilio, ultravox};
+
+pub use downlink::DownlinkCounts;
+use downlink::{Downlink, Echo, ToPhone as Outgoing};
+use flood::FloodGuard;
+use transcript::Transcripts;
+use uplink::Uplink;
+pub use uplink::UplinkCounts;
+
+/// How long Twilio may take from the upgrade to `start`. It sends both at once.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the agent's socket may take to be joined.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the agent's last words may still play after it has left.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
+/// Keys pressed within this time of each other reach the agent as one text.
+const DIGITS_PAUSE: Duration = Duration::from_millis(600);
+/// Most keys in one text.
+const DIGITS_MOST: usize = 64;
+/// Control messages waiting for an agent that reads nothing. They are never dropped; more than
+/// this and the agent counts as lost.
+const AGENT_TEXTS_MOST: usize = 256;
+/// Silence of the agent after which its next audio counts as a new turn.
+const TURN_PAUSE: Duration = Duration::from_millis(200);
+/// How often the agent's socket is probed.
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+/// How long the agent's socket may say nothing at all, not even answer a probe.
+const AGENT_SILENCE_LIMIT: Duration = Duration::from_secs(45);
+
+/// What the stream must show to be let in.
+#[derive(Debug)]
+pub struct Admission {
+    /// The one-time token that our TwiML gave Twilio as the parameter [`TOKEN_PARAMETER`].
+    pub token: SecretString,
+    /// The call it was made for.
+    pub call_sid: CallSid,
+}
+
+/// The name of the `<Parameter>` that carries the stream's one-time token.
+pub const TOKEN_PARAMETER: &str = "token";
+
+/// Something that happened to one of the two sockets, or a wish of the call's owner.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A text frame from Twilio.
+    PhoneText(&'a str),
+    /// A binary frame from Twilio, which has no business there.
+    PhoneBinary,
+    /// Twilio's socket is gone.
+    PhoneClosed,
+    /// Twilio's socket broke the WebSocket protocol, or sent a frame beyond the size limit.
+    PhoneViolation,
+    /// The agent's socket is joined.
+    AgentJoined,
+    /// The agent's socket could not be joined.
+    AgentUnreachable {
+        /// What went wrong, without the join URL.
+        cause: String,
+    },
+    /// A binary frame from the agent: samples.
+    AgentAudio(&'a [u8]),
+    /// A text frame from the agent.
+    AgentText(&'a str),
+    /// The answer to a probe, or a probe.
+    AgentAlive,
+    /// The agent's socket is gone.
+    AgentClosed {
+        /// WebSocket close code; `None` when the connection broke.
+        code: Option<u16>,
+        /// The words that came with it.
+        reason: String,
+    },
+    /// The call's owner ends it.
+    End(EndReason),
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// A frame for Twilio's socket.
+#[derive(Debug)]
+pub struct ToPhone {
+    /// To be sent as a text frame.
+    pub text: String,
+    /// When the audio in it came from the agent; `None` for control messages.
+    pub since: Option<Instant>,
+    /// Frames of 20 ms in it.
+    pub frames: u64,
+}
+
+/// A frame for the agent's socket.
+#[derive(Debug)]
+pub enum ToAgent {
+    /// To be sent as a binary frame.
+    Audio {
+        /// Signed 16-bit little-endian samples.
+        pcm: Bytes,
+        /// When it came from the phone; `None` for silence we made.
+        since: Option<Instant>,
+    },
+    /// To be sent as a text frame.
+    Text(String),
+    /// To be sent as a ping, to see whether anybody is there.
+    Probe,
+}
+
+/// Something the call's owner wants to know. Durations are measured by this bridge's clock.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Twilio's stream is up and has shown its token.
+    StreamStarted(StreamSid),
+    /// The agent's socket is joined.
+    AgentJoined,
+    /// The first audio of the agent is on its way to the phone.
+    FirstAgentAudio,
+    /// The agent answered after the person fell silent.
+    AgentResponded {
+        /// From the person's last loud frame to the agent's first.
+        after: Duration,
+    },
+    /// Something was said.
+    Transcript(Speaker, String),
+    /// The person interrupted the agent.
+    Interrupted {
+        /// Audio that had not been sent to Twilio yet.
+        dropped_ms: u64,
+        /// Audio of this turn known to have been played.
+        heard_ms: u64,
+    },
+    /// Twilio confirmed that it fell silent.
+    Silenced {
+        /// From the agent's message to Twilio's echo.
+        after: Duration,
+    },
+    /// A key was pressed.
+    Dtmf(char),
+    /// The agent's socket is over.
+    AgentLeft {
+        /// WebSocket close code.
+        code: Option<u16>,
+        /// The words that came with it.
+        reason: String,
+    },
+    /// A frame was ignored.
+    Ignored {
+        /// Which peer sent it.
+        from: Speaker,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// What became of all audio, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Phone → agent.
+    pub uplink: UplinkCounts,
+    /// Agent → phone.
+    pub downlink: DownlinkCounts,
+}
+
+#[derive(Debug)]
+enum Agent {
+    Joining { until: Instant },
+    Joined { heard_from: Instant, probe_at: Instant },
+    Gone,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The socket is up; nothing is known of it yet.
+    AwaitingStart {
+        until: Instant,
+    },
+    Live,
+    /// The agent has left; its last words are still playing.
+    Goodbye {
+        until: Instant,
+        then: EndReason,
+    },
+    Over(EndReason),
+}
+
+/// One phone stream joined to one voice agent.
+#[derive(Debug)]
+pub struct Bridge {
+    admission: Admission,
+    phase: Phase,
+    agent: Agent,
+    writer: Option<twilio::Writer>,
+    uplink: Option<Uplink>,
+    downlink: Downlink,
+    transcripts: Transcripts,
+    agent_texts: VecDeque<String>,
+    digits: String,
+    digits_due: Option<Instant>,
+    /// Until when the audio sent to the phone plays, to tell a new turn from the same.
+    audible_until: Option<Instant>,
+    /// The person's words that the agent has answered, by the time they ended.
+    answered_voice: Option<Instant>,
+    has_spoken: bool,
+    probe_due: bool,
+    phone_flood: FloodGuard,
+    agent_flood: FloodGuard,
+    notices: VecDeque<Notice>,
+}
+
+impl Bridge {
+    /// A bridge for a stream whose upgrade was accepted now, and an agent that is being joined.
+    pub fn new(now: Instant, admission: Admission) -> Self {
+        Bridge {
+            admission,
+            phase: Phase::AwaitingStart { until: now + START_TIMEOUT },
+            agent: Agent::Joining { until: now + JOIN_TIMEOUT },
+            writer: None,
+            uplink: None,
+            downlink: Downlink::new(),
+            transcripts: Transcripts::default(),
+            agent_texts: VecDeque::new(),
+            digits: String::new(),
+            digits_due: None,
+            audible_until: None,
+            answered_voice: None,
+            has_spoken: false,
+            probe_due: false,
+            phone_flood: FloodGuard::new(now),
+            agent_flood: FloodGuard::new(now),
+            notices: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Nothing has an effect once the bridge is [over](Self::over).
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        if self.over().is_some() {
+            return;
+        }
+        match input {
+            Input::PhoneText(text) => self.phone_text(now, text),
+            Input::PhoneBinary => self.ignore(now, Speaker::Phone, "binary"),
+            Input::PhoneClosed => self.end(EndReason::PhoneLost),
+            Input::PhoneViolation => self.end(EndReason::ProtocolError),
+            Input::AgentJoined => self.agent_joined(now),
+            Input::AgentUnreachable { cause } => {
+                self.agent = Agent::Gone;
+                self.notices.push_back(Notice::AgentLeft { code: None, reason: cause });
+                self.end(EndReason::AgentUnreachable);
+            }
+            Input::AgentAudio(pcm) => self.agent_audio(now, pcm),
+            Input::AgentText(text) => self.agent_text(now, text),
+            Input::AgentAlive => self.agent_alive(now),
+            Input::AgentClosed { code, reason } => self.agent_closed(now, code, reason),
+            Input::End(reason) => self.end(reason),
+            Input::Tick => {}
+        }
+        self.tick(now);
+    }
+
+    /// The next frame for Twilio's socket. Ask only when it can be sent: what is not asked for is
+    /// still dropped when the person interrupts.
+    pub fn poll_to_phone(&mut self, now: Instant) -> Option<ToPhone> {
+        let writer = self.writer.as_ref()?;
+        Some(match self.downlink.pop()? {
+            Outgoing::Clear => ToPhone { text: writer.clear(), since: None, frames: 0 },
+            Outgoing::Mark { generation, position_ms } => ToPhone {
+                text: writer.mark(format_args!("g{generation}:{position_ms}")),
+                since: None,
+                frames: 0,
+            },
+            Outgoing::Audio { mulaw, since } => {
+                let text = writer.media(&mulaw);
+                self.note_audible(now, mulaw.len());
+                ToPhone {
+                    text,
+                    since: Some(since),
+                    frames: (mulaw.len() / crate::audio::FRAME_SAMPLES) as u64,
+                }
+            }
+        })
+    }
+
+    /// The next frame for the agent's socket. Ask only when it can be sent: what is not asked for
+    /// gives way to newer audio after a second.
+    pub fn poll_to_agent(&mut self) -> Option<ToAgent> {
+        let Agent::Joined { .. } = self.agent else { return None };
+        if let Some(text) = self.agent_texts.pop_front() {
+            return Some(ToAgent::Text(text));
+        }
+        if std::mem::take(&mut self.probe_due) {
+            return Some(ToAgent::Probe);
+        }
+        let chunk = self.uplink.as_mut()?.pop()?;
+        Some(ToAgent::Audio { pcm: chunk.pcm, since: chunk.since })
+    }
+
+    /// The next thing to tell the call's owner.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// Whether the agent's socket should be read. False while the phone's takes too little.
+    pub fn wants_agent(&self) -> bool {
+        self.downlink.has_room()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Tick`] if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::AwaitingStart { until } | Phase::Goodbye { until, .. } => Some(*until),
+            Phase::Live => None,
+            Phase::Over(_) => return None,
+        };
+        let agent = match self.agent {
+            Agent::Joining { until } => Some(until),
+            Agent::Joined { heard_from, probe_at } => {
+                Some(probe_at.min(heard_from + AGENT_SILENCE_LIMIT))
+            }
+            Agent::Gone => None,
+        };
+        let uplink = match self.agent {
+            Agent::Joined { .. } => self.uplink.as_ref().map(Uplink::next_deadline),
+            _ => None,
+        };
+        [phase, agent, uplink, self.digits_due, self.downlink.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Why the bridge is over, once it is. Both sockets are then to be closed, after what
+    /// `poll_to_agent` and `poll_to_phone` still give.
+    pub fn over(&self) -> Option<EndReason> {
+        match self.phase {
+            Phase::Over(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// What became of all audio so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            uplink: self.uplink.as_ref().map(|uplink| uplink.counts).unwrap_or_default(),
+            downlink: self.downlink.counts,
+        }
+    }
+
+    fn phone_text(&mut self, now: Instant, text: &str) {
+        if !self.phone_flood.allows_frame(now) {
+            return self.end(EndReason::ProtocolError);
+        }
+        let event = match twilio::Event::parse(text) {
+            Ok(event) => event,
+            Err(_) => return self.ignore(now, Speaker::Phone, "malformed"),
+        };
+        match event {
+            twilio::Event::Connected => {}
+            twilio::Event::Unknown => self.ignore(now, Speaker::Phone, "unknown"),
+            twilio::Event::Start(start) => self.stream_start(now, &start),
+            _ if self.writer.is_none() => self.ignore(now, Speaker::Phone, "before_start"),
+            twilio::Event::Media(media) => self.phone_audio(now, &media),
+            twilio::Event::Mark { name } => self.mark_echo(now, &name),
+            twilio::Event::Dtmf { digit } => self.key_pressed(now, digit),
+            twilio::Event::Stop => self.end(EndReason::PhoneHungUp),
+        }
+    }
+
+    fn stream_start(&mut self, now: Instant, start: &twilio::Start) {
+        let Phase::AwaitingStart { .. } = self.phase else {
+            return self.ignore(now, Speaker::Phone, "second_start");
+        };
+        let shown = start.custom_parameters.get(TOKEN_PARAMETER).map_or("", String::as_str);
+        let expected = self.admission.token.expose_secret();
+        let has_token = bool::from(shown.as_bytes().ct_eq(expected.as_bytes()));
+        if !has_token || start.call_sid != self.admission.call_sid || !start.is_phone_audio {
+            return self.end(EndReason::StreamRejected);
+        }
+        self.writer = Some(twilio::Writer::new(&start.stream_sid));
+        self.uplink = Some(Uplink::new(now));
+        self.notices.push_back(Notice::StreamStarted(start.stream_sid.clone()));
+        if let Phase::AwaitingStart { .. } = self.phase {
+            self.phase = Phase::Live;
+        }
+    }
+
+    fn phone_audio(&mut self, now: Instant, media: &twilio::Media<'_>) {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+
+        if !media.is_inbound || matches!(self.agent, Agent::Gone) {
+            return;
+        }
+        // Twilio sends 160 bytes at a time; other sizes are legal and take the slower way.
+        let mut frame = [0; 512];
+        let decoded = STANDARD.decode_slice(&*media.payload, &mut frame);
+        let Some(uplink) = &mut self.uplink else { return };
+        match decoded {
+            Ok(0) => {}
+            Ok(length) => uplink.audio(now, &frame[..length], media.timestamp_ms),
+            Err(_) => match STANDARD.decode(&*media.payload) {
+                Ok(mulaw) => uplink.audio(now, &mulaw, media.timestamp_ms),
+                Err(_) => self.ignore(now, Speaker::Phone, "malformed"),
+            },
+        }
+    }
+
+    fn mark_echo(&mut self, now: Instant, name: &str) {
+        match self.downlink.echo(name) {
+            Echo::Heard => self.end_if_played_out(),
+            Echo::Cleared { since: Some(since) } => {
+                let after = now.saturating_duration_since(since);
+                self.notices.push_back(Notice::Silenced { after });
+            }
+            Echo::Cleared { since: None } => {}
+            Echo::Unknown => self.ignore(now, Speaker::Phone, "unknown_mark"),
+        }
+    }
+
+    fn key_pressed(&mut self, now: Instant, digit: char) {
+        self.notices.push_back(Notice::Dtmf(digit));
+        self.digits.push(digit);
+        self.digits_due = Some(now + DIGITS_PAUSE);
+        if self.digits.len() >= DIGITS_MOST {
+            self.send_digits();
+        }
+    }
+
+    fn send_digits(&mut self) {
+        self.digits_due = None;
+        let text = format!("DTMF received: {}", std::mem::take(&mut self.digits));
+        let urgency = ultravox::Urgency::Immediate;
+        self.tell_agent(&ultravox::Command::UserTextMessage { text: &text, urgency });
+    }
+
+    fn tell_agent(&mut self, command: &ultravox::Command<'_>) {
+        if self.agent_texts.len() >= AGENT_TEXTS_MOST {
+            return self.end(EndReason::AgentLost);
+        }
+        self.agent_texts.push_back(command.to_json());
+    }
+
+    fn agent_joined(&mut self, now: Instant) {
+        self.agent = Agent::Joined { heard_from: now, probe_at: now + PROBE_EVERY };
+        self.notices.push_back(Notice::AgentJoined);
+    }
+
+    fn agent_alive(&mut self, now: Instant) {
+        if let Agent::Joined { heard_from, .. } = &mut self.agent {
+            *heard_from = now;
+        }
+    }
+
+    fn agent_audio(&mut self, now: Instant, pcm: &[u8]) {
+        self.agent_alive(now);
+        if !self.agent_flood.allows_frame(now) {
+            return self.end(EndReason::ProtocolError);
+        }
+        if !pcm.is_empty() {
+            self.downlink.audio(now, pcm);
+        }
+    }
+
+    fn agent_text(&mut self, now: Instant, text: &str) {
+        self.agent_alive(now);
+        if !self.agent_flood.allows_frame(now) {
+            return self.end(EndReason::ProtocolError);
+        }
+        let Ok(event) = serde_json::from_str::<ultravox::Event>(text) else {
+            return self.ignore(now, Speaker::Agent, "malformed");
+        };
+        match event {
+            ultravox::Event::PlaybackClearBuffer => {
+                let (dropped_ms, heard_ms) = self.downlink.interrupt(now);
+                self.audible_until = None;
+                self.notices.push_back(Notice::Interrupted { dropped_ms, heard_ms });
+            }
+            ultravox::Event::Transcript { role, text, delta, is_final, ordinal } => {
+                let done = self.transcripts.take(role, text, delta.as_deref(), is_final, ordinal);
+                if let Some((speaker, text)) = done {
+                    self.notices.push_back(Notice::Transcript(speaker, text));
+                }
+            }
+            ultravox::Event::ClientToolInvocation { tool_name, invocation_id } => {
+                let error_message = format!("there is no tool named {tool_name}");
+                self.tell_agent(&ultravox::Command::ClientToolResult {
+                    invocation_id: &invocation_id,
+                    error_type: "undefined",
+                    error_message: &error_message,
+                });
+            }
+            ultravox::Event::UserStoppedSpeaking | ultravox::Event::Other => {}
+        }
+    }
+
+    fn agent_closed(&mut self, now: Instant, code: Option<u16>, reason: String) {
+        let was_joined = matches!(self.agent, Agent::Joined { .. });
+        self.agent = Agent::Gone;
+        self.notices.push_back(Notice::AgentLeft { code, reason });
+        // Ultravox ends a call with 1000, or without a code (1005); everything else is a failure.
+        let then = match code {
+            Some(1000 | 1005) if was_joined => EndReason::AgentHungUp,
+            _ => EndReason::AgentLost,
+        };
+        if let Phase::Goodbye { .. } = self.phase {
+            return;
+        }
+        self.downlink.finish();
+        self.phase = Phase::Goodbye { until: now + GOODBYE_LIMIT, then };
+        if self.writer.is_none() {
+            // Nobody was let in who could hear a goodbye.
+            self.end(then);
+        }
+        self.end_if_played_out();
+    }
+
+    fn end_if_played_out(&mut self) {
+        if let Phase::Goodbye { then, .. } = self.phase
+            && self.downlink.is_played_out()
+        {
+            self.end(then);
+        }
+    }
+
+    fn note_audible(&mut self, now: Instant, bytes: usize) {
+        if !std::mem::replace(&mut self.has_spoken, true) {
+            self.notices.push_back(Notice::FirstAgentAudio);
+        }
+        let is_new_turn = self.audible_until.is_none_or(|until| until + TURN_PAUSE < now);
+        let voice = self.uplink.as_ref().and_then(Uplink::last_voice);
+        if let Some(voice) = voice.filter(|_| is_new_turn && voice > self.answered_voice) {
+            let after = now.saturating_duration_since(voice);
+            self.notices.push_back(Notice::AgentResponded { after });
+            self.answered_voice = Some(voice);
+        }
+        let from = self.audible_until.map_or(now, |until| until.max(now));
+        let length = Duration::from_millis((bytes / SAMPLES_PER_MS) as u64);
+        self.audible_until = Some(from + length);
+    }
+
+    fn ignore(&mut self, now: Instant, from: Speaker, why: &'static str) {
+        let flood = match from {
+            Speaker::Phone => &mut self.phone_flood,
+            Speaker::Agent => &mut self.agent_flood,
+        };
+        let allowed = flood.allows_bad_frame(now);
+        self.notices.push_back(Notice::Ignored { from, why });
+        if !allowed {
+            self.end(EndReason::ProtocolError);
+        }
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        if !matches!(self.phase, Phase::Over(_)) {
+            self.phase = Phase::Over(reason);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        match self.phase {
+            Phase::AwaitingStart { until } if until <= now => self.end(EndReason::StreamMissing),
+            Phase::Goodbye { until, then } if until <= now => self.end(then),
+            _ => {}
+        }
+        match &mut self.agent {
+            Agent::Joining { until } if *until <= now => {
+                self.agent = Agent::Gone;
+                let reason = "the agent's socket was not joined in time".to_owned();
+                self.notices.push_back(Notice::AgentLeft { code: None, reason });
+                self.end(EndReason::AgentUnreachable);
+            }
+            Agent::Joined { heard_from, probe_at } => {
+                if *heard_from + AGENT_SILENCE_LIMIT <= now {
+                    let reason = "the agent's socket fell silent".to_owned();
+                    return self.agent_closed(now, None, reason);
+                }
+                if *probe_at <= now {
+                    *probe_at = now + PROBE_EVERY;
+                    self.probe_due = true;
+                }
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.tick(now);
+                }
+            }
+            _ => {}
+        }
+        if self.digits_due.is_some_and(|at| at <= now) {
+            self.send_digits();
+        }
+        self.downlink.tick(now);
+    }
+}

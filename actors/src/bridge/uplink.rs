@@ -1,0 +1,183 @@
+//! Phone → agent: every frame in order, and one second of audio a second, silence included.
+//!
+//! Twilio leaves frames out while a person is muted or the network suppresses silence, and TCP
+//! delivers late frames in a burst. A gap in Twilio's timestamps is filled with silence at once; a
+//! stall is filled as it goes on. When the frames a stall held back turn out to be late rather
+//! than missing, the silence that stood in for them was too much: they are still delivered, and
+//! the surplus is taken back from the quiet frames that follow, so no word is lost.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::audio::{self, FRAME_MS, FRAME_PCM_BYTES, SAMPLES_PER_MS};
+
+/// How long frames may stay out before silence takes their place: five frames, more than ordinary
+/// jitter and far less than the 384 ms pause after which an agent takes its turn.
+const STALL_FRAMES: u64 = 5;
+const STALL: Duration = Duration::from_millis(STALL_FRAMES * FRAME_MS);
+/// The longest gap of timestamps that is filled; a longer one is a jump of Twilio's clock.
+const MAX_GAP_MS: u64 = 10_000;
+/// What is kept for an agent that does not read: the newest second, as frames.
+pub(super) const QUEUE_FRAMES: usize = 50;
+/// Samples below this are no speech: -40 dB of full scale.
+const QUIET_PEAK: i16 = 328;
+/// Room for twelve frames; it is used over and over while the agent keeps up.
+const SCRATCH_BYTES: usize = 12 * FRAME_PCM_BYTES;
+
+static SILENCE: [u8; FRAME_PCM_BYTES] = [0; FRAME_PCM_BYTES];
+
+/// One piece of audio for the agent, and when it came from the phone.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) pcm: Bytes,
+    /// `None` for silence we made.
+    pub(super) since: Option<Instant>,
+}
+
+/// What became of the phone's audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UplinkCounts {
+    /// Frames (of 20 ms, rounded up) that came.
+    pub frames_in: u64,
+    /// Frames of silence put in.
+    pub silence_frames: u64,
+    /// Frames dropped because the agent's socket did not take them.
+    pub dropped_slow: u64,
+    /// Frames dropped because silence had already taken their place.
+    pub dropped_late: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Uplink {
+    queue: VecDeque<Chunk>,
+    scratch: BytesMut,
+    /// Where the next frame begins by Twilio's clock, if it follows the last.
+    expected_ms: Option<u64>,
+    /// When the next silent frame is due, unless audio comes before.
+    silence_at: Instant,
+    /// Silent frames sent since the last audio.
+    stall_frames: u64,
+    /// Silent frames sent too much.
+    surplus_frames: u64,
+    /// When the person was last heard to speak.
+    last_voice: Option<Instant>,
+    pub(super) counts: UplinkCounts,
+}
+
+impl Uplink {
+    /// An uplink that begins to keep time now.
+    pub(super) fn new(now: Instant) -> Self {
+        Uplink {
+            queue: VecDeque::new(),
+            scratch: BytesMut::new(),
+            expected_ms: None,
+            silence_at: now + STALL,
+            stall_frames: 0,
+            surplus_frames: 0,
+            last_voice: None,
+            counts: UplinkCounts::default(),
+        }
+    }
+
+    /// When the person was last heard to speak.
+    pub(super) fn last_voice(&self) -> Option<Instant> {
+        self.last_voice
+    }
+
+    /// Takes µ-law audio from the phone.
+    pub(super) fn audio(&mut self, now: Instant, mulaw: &[u8], timestamp_ms: Option<u64>) {
+        let duration_ms = (mulaw.len() / SAMPLES_PER_MS) as u64;
+        self.counts.frames_in += (mulaw.len() as u64).div_ceil(audio::FRAME_SAMPLES as u64);
+
+        let missing = self.missing_frames(timestamp_ms);
+        for _ in self.stall_frames..missing {
+            self.push_silence();
+        }
+        self.surplus_frames += self.stall_frames.saturating_sub(missing);
+        self.stall_frames = 0;
+        self.silence_at = now + STALL;
+        self.expected_ms = timestamp_ms.map(|at| at + duration_ms);
+
+        let pcm = self.decode(mulaw);
+        let peak = peak(&pcm);
+        if peak >= QUIET_PEAK {
+            self.last_voice = Some(now);
+        }
+        let frames = duration_ms / FRAME_MS;
+        let too_late = self.surplus_frames > QUEUE_FRAMES as u64;
+        if frames > 0 && self.surplus_frames >= frames && (peak < QUIET_PEAK || too_late) {
+            self.surplus_frames -= frames;
+            self.counts.dropped_late += frames;
+            return;
+        }
+        self.push(Chunk { pcm, since: Some(now) });
+    }
+
+    /// Frames that Twilio's clock says lie between the last audio and this.
+    fn missing_frames(&self, timestamp_ms: Option<u64>) -> u64 {
+        match (self.expected_ms, timestamp_ms) {
+            (Some(expected), Some(at)) => {
+                let gap_ms = at.saturating_sub(expected).min(MAX_GAP_MS);
+                // Stamps wobble by a few milliseconds around whole frames.
+                (gap_ms + FRAME_MS / 2) / FRAME_MS
+            }
+            _ => 0,
+        }
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.silence_at
+    }
+
+    /// Fills a stall up to now. The first time, that includes the frames missed while waiting.
+    pub(super) fn tick(&mut self, now: Instant) {
+        const FRAME: Duration = Duration::from_millis(FRAME_MS);
+        while self.silence_at <= now {
+            let owed = if self.stall_frames == 0 { STALL_FRAMES } else { 1 };
+            for _ in 0..owed {
+                self.push_silence();
+            }
+            self.stall_frames += owed;
+            self.silence_at += FRAME;
+        }
+    }
+
+    /// The next piece for the agent.
+    pub(super) fn pop(&mut self) -> Option<Chunk> {
+        self.queue.pop_front()
+    }
+
+    fn push_silence(&mut self) {
+        self.counts.silence_frames += 1;
+        self.push(Chunk { pcm: Bytes::from_static(&SILENCE), since: None });
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        if self.queue.len() >= QUEUE_FRAMES {
+            self.queue.pop_front();
+            self.counts.dropped_slow += 1;
+        }
+        self.queue.push_back(chunk);
+    }
+
+    fn decode(&mut self, mulaw: &[u8]) -> Bytes {
+        let pcm_bytes = 2 * mulaw.len();
+        if self.scratch.capacity() < pcm_bytes {
+            self.scratch.reserve(pcm_bytes.max(SCRATCH_BYTES));
+        }
+        self.scratch.resize(pcm_bytes, 0);
+        audio::decode_to(mulaw, &mut self.scratch);
+        self.scratch.split().freeze()
+    }
+}
+
+/// The loudest sample's distance from zero.
+fn peak(pcm: &[u8]) -> i16 {
+    pcm.chunks_exact(2)
+        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]).saturating_abs())
+        .max()
+        .unwrap_or(0)
+}
