@@ -7,6 +7,10 @@
 pub mod audio;
 pub mod bridge;
 pub mod call;
+pub mod call_life;
+pub mod call_session;
 pub mod ids;
 pub mod ports;
 pub mod protocol;
+pub mod registry;
+pub mod stream;

@@ -3,6 +3,7 @@
 //! Everything here is a trait or plain data: the service implements the traits over HTTP, a
 //! WebSocket and a database, and tests may implement them over nothing at all.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -235,4 +236,29 @@ pub trait CallLog: Send + Sync {
 
     /// Which of these calls of Twilio's are not ours yet.
     async fn unclaimed(&self, sids: Vec<CallSid>) -> Result<Vec<CallSid>, String>;
+}
+
+/// Who counts calls.
+pub trait CallObserver: Send + Sync {
+    /// A call was accepted and is now live.
+    fn started(&self);
+
+    /// A live call is over; the duration runs from its answer.
+    fn ended(&self, status: CallStatus, duration: Option<Duration>);
+
+    /// The agent was first heard this long after the answer.
+    fn first_audio(&self, after_answer: Duration);
+}
+
+/// The whole outside world of a call.
+#[derive(Clone)]
+pub struct Ports {
+    /// The phone side.
+    pub telephony: Arc<dyn Telephony>,
+    /// The agent side.
+    pub agents: Arc<dyn VoiceAgents>,
+    /// Where state is kept.
+    pub log: Arc<dyn CallLog>,
+    /// Who counts.
+    pub observer: Arc<dyn CallObserver>,
 }

@@ -1,0 +1,642 @@
+//! The life of one call, from dialling to the end of both legs.
+//!
+//! Promises: the status never moves backwards; once anything ends, both legs end; the first reason
+//! stands; and it is over exactly once, however late, doubled or out of order the news arrives.
+//!
+//! Nothing here does I/O or reads a clock: `CallSession` feeds it and performs its actions.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::call::{CallStatus, EndReason};
+
+/// Beyond the ring timeout, for Twilio's own 5 s buffer and a late callback.
+const RING_GRACE: Duration = Duration::from_secs(15);
+/// From the answer to the media socket. Twilio takes about 30 ms after it has the TwiML.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long Twilio may take to say itself that a call is over whose stream has ended.
+const HANG_UP_GRACE: Duration = Duration::from_secs(5);
+/// The same when Twilio is still speaking our apology.
+const APOLOGY_GRACE: Duration = Duration::from_secs(20);
+/// How long the pump may take to close both sockets.
+const STREAM_END_GRACE: Duration = Duration::from_secs(5);
+/// How often hanging up is tried. Twilio's own time limit ends the call in the end.
+const HANG_UP_TRIES: u32 = 6;
+/// Pause after the first failed try; doubles.
+const HANG_UP_RETRY: Duration = Duration::from_secs(1);
+
+/// Something that happened to the call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// Ultravox has made the agent ready.
+    AgentReady,
+    /// Twilio has accepted the call.
+    Placed,
+    /// One of the two could not be had.
+    DialFailed {
+        /// Which.
+        reason: EndReason,
+        /// In the vendor's words.
+        detail: String,
+    },
+    /// Twilio says how the call stands.
+    PhoneStatus(CallStatus),
+    /// Twilio asks what to do with the answered call.
+    Answered,
+    /// Twilio's media socket is accepted.
+    StreamOpened,
+    /// The stream is over; both sockets are being closed.
+    StreamOver(EndReason),
+    /// Twilio has left the stream and asks what is next.
+    StreamLeft,
+    /// Somebody wants it to end.
+    End(EndReason),
+    /// Twilio has hung up, and may have said how the call ended.
+    HungUp(Option<CallStatus>),
+    /// Twilio did not hang up.
+    HangUpFailed,
+    /// A deadline may have passed.
+    Tick,
+}
+
+/// What the owner is to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Store the new status, which is not final.
+    Status(CallStatus),
+    /// Have Twilio end the call.
+    HangUpPhone,
+    /// Have the pump close both sockets.
+    EndStream(EndReason),
+    /// Nobody will join the agent.
+    ReleaseAgent,
+    /// Both legs are over. The last action.
+    Finish {
+        /// A final status.
+        status: CallStatus,
+        /// Why.
+        reason: EndReason,
+        /// In the vendor's words, where it failed.
+        detail: Option<String>,
+        /// From answer to end.
+        duration: Option<Duration>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Phone {
+    Dialing,
+    Up,
+    /// To be hung up at this time, unless it ends by itself.
+    EndingAt(Instant),
+    HangingUp {
+        tries: u32,
+    },
+    RetryAt {
+        at: Instant,
+        tries: u32,
+    },
+    Over,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Agent {
+    Absent,
+    Ready,
+    Streaming,
+    /// The pump has been told; it is given up at this time.
+    Ending {
+        until: Instant,
+    },
+    Over,
+}
+
+/// The life of one call.
+#[derive(Debug)]
+pub struct CallLife {
+    status: CallStatus,
+    phone: Phone,
+    agent: Agent,
+    reason: Option<EndReason>,
+    detail: Option<String>,
+    ring_timeout: Duration,
+    max_duration: Duration,
+    rings_until: Option<Instant>,
+    answered_at: Option<Instant>,
+    stream_until: Option<Instant>,
+    finished: bool,
+    actions: VecDeque<Action>,
+}
+
+impl CallLife {
+    /// A call that is about to be dialled.
+    pub fn new(ring_timeout: Duration, max_duration: Duration) -> Self {
+        CallLife {
+            status: CallStatus::Initiated,
+            phone: Phone::Dialing,
+            agent: Agent::Absent,
+            reason: None,
+            detail: None,
+            ring_timeout,
+            max_duration,
+            rings_until: None,
+            answered_at: None,
+            stream_until: None,
+            finished: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// How far it has come.
+    pub fn status(&self) -> CallStatus {
+        self.status
+    }
+
+    /// Why it ends, once it does.
+    pub fn reason(&self) -> Option<EndReason> {
+        self.reason
+    }
+
+    /// When it was answered.
+    pub fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
+    }
+
+    /// Whether a media stream would be welcome: there is a phone, and an agent nobody has joined.
+    pub fn awaits_stream(&self) -> bool {
+        self.reason.is_none() && self.agent == Agent::Ready && self.phone != Phone::Over
+    }
+
+    /// Takes one input. Nothing has an effect after [`Action::Finish`].
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.finished {
+            return;
+        }
+        match input {
+            Input::AgentReady => self.agent = Agent::Ready,
+            Input::Placed => self.placed(now),
+            Input::DialFailed { reason, detail } => {
+                self.reason.get_or_insert(reason);
+                self.detail.get_or_insert(detail);
+                self.phone = Phone::Over;
+            }
+            Input::PhoneStatus(status) => self.phone_status(now, status),
+            Input::Answered => self.answered(now),
+            Input::StreamOpened => {
+                if self.awaits_stream() {
+                    self.stream_until = None;
+                    self.agent = Agent::Streaming;
+                }
+            }
+            Input::StreamOver(reason) => self.stream_over(now, reason),
+            Input::StreamLeft => self.end(now, EndReason::PhoneLost, now + APOLOGY_GRACE),
+            Input::End(reason) => self.end(now, reason, now),
+            Input::HungUp(status) => self.hung_up(now, status),
+            Input::HangUpFailed => self.hang_up_failed(now),
+            Input::Tick => {}
+        }
+        self.tick(now);
+        self.finish_if_over(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`handle`](Self::handle) with [`Input::Tick`] if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        if self.finished {
+            return None;
+        }
+        let phone = match self.phone {
+            Phone::EndingAt(at) | Phone::RetryAt { at, .. } => Some(at),
+            _ => None,
+        };
+        let agent = match self.agent {
+            Agent::Ending { until } => Some(until),
+            _ => None,
+        };
+        let longest = match self.reason {
+            None => self.answered_at.map(|at| at + self.max_duration),
+            Some(_) => None,
+        };
+        [phone, agent, longest, self.rings_until, self.stream_until].into_iter().flatten().min()
+    }
+
+    fn placed(&mut self, now: Instant) {
+        if self.phone != Phone::Dialing {
+            return;
+        }
+        self.phone = Phone::Up;
+        if self.answered_at.is_none() {
+            self.rings_until = Some(now + self.ring_timeout + RING_GRACE);
+        }
+        if self.reason.is_some() {
+            self.hang_up(now);
+        }
+    }
+
+    fn phone_status(&mut self, now: Instant, status: CallStatus) {
+        self.placed(now);
+        if !self.status.may_become(status) {
+            return;
+        }
+        if status == CallStatus::InProgress {
+            return self.answered(now);
+        }
+        self.status = status;
+        if !status.is_final() {
+            self.actions.push_back(Action::Status(status));
+            return;
+        }
+        let reason = match status {
+            CallStatus::Busy => EndReason::Busy,
+            CallStatus::NoAnswer => EndReason::NoAnswer,
+            CallStatus::Canceled => EndReason::Canceled,
+            CallStatus::Failed => EndReason::PhoneFailed,
+            _ => EndReason::PhoneHungUp,
+        };
+        self.phone = Phone::Over;
+        self.end(now, reason, now);
+    }
+
+    fn answered(&mut self, now: Instant) {
+        self.placed(now);
+        if self.status.may_become(CallStatus::InProgress) {
+            self.status = CallStatus::InProgress;
+            self.actions.push_back(Action::Status(CallStatus::InProgress));
+        }
+        self.rings_until = None;
+        if self.answered_at.is_none() {
+            self.answered_at = Some(now);
+            if self.agent == Agent::Ready {
+                self.stream_until = Some(now + STREAM_TIMEOUT);
+            }
+        }
+    }
+
+    fn stream_over(&mut self, now: Instant, reason: EndReason) {
+        self.agent = Agent::Over;
+        let grace = match reason {
+            EndReason::PhoneHungUp | EndReason::PhoneLost => HANG_UP_GRACE,
+            EndReason::AgentLost | EndReason::AgentUnreachable => APOLOGY_GRACE,
+            _ => Duration::ZERO,
+        };
+        self.end(now, reason, now + grace);
+    }
+
+    /// Ends both legs, the phone's at `hang_up_at` if it has not ended by itself.
+    fn end(&mut self, now: Instant, reason: EndReason, hang_up_at: Instant) {
+        let reason = *self.reason.get_or_insert(reason);
+        self.rings_until = None;
+        self.stream_until = None;
+        if self.agent == Agent::Streaming {
+            self.agent = Agent::Ending { until: now + STREAM_END_GRACE };
+            self.actions.push_back(Action::EndStream(reason));
+        }
+        match self.phone {
+            Phone::Up => self.phone = Phone::EndingAt(hang_up_at),
+            Phone::EndingAt(at) => self.phone = Phone::EndingAt(at.min(hang_up_at)),
+            _ => {}
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant) {
+        self.phone = Phone::EndingAt(now);
+    }
+
+    fn hung_up(&mut self, now: Instant, status: Option<CallStatus>) {
+        if let Some(status) = status.filter(|status| status.is_final()) {
+            self.phone_status(now, status);
+        }
+        self.phone = Phone::Over;
+        self.end(now, EndReason::HungUp, now);
+    }
+
+    fn hang_up_failed(&mut self, now: Instant) {
+        if let Phone::HangingUp { tries } = self.phone {
+            self.phone = match tries {
+                HANG_UP_TRIES.. => Phone::Over,
+                _ => Phone::RetryAt { at: now + HANG_UP_RETRY * 2_u32.pow(tries - 1), tries },
+            };
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        if self.rings_until.is_some_and(|at| at <= now) {
+            self.end(now, EndReason::NoAnswer, now);
+        }
+        if self.stream_until.is_some_and(|at| at <= now) {
+            self.end(now, EndReason::StreamMissing, now);
+        }
+        let too_long = self.answered_at.is_some_and(|at| at + self.max_duration <= now);
+        if too_long && self.reason.is_none() {
+            self.end(now, EndReason::MaxDuration, now);
+        }
+        if let Agent::Ending { until } = self.agent
+            && until <= now
+        {
+            self.agent = Agent::Over;
+        }
+        let tries = match self.phone {
+            Phone::EndingAt(at) if at <= now => Some(0),
+            Phone::RetryAt { at, tries } if at <= now => Some(tries),
+            _ => None,
+        };
+        if let Some(tries) = tries {
+            self.phone = Phone::HangingUp { tries: tries + 1 };
+            self.actions.push_back(Action::HangUpPhone);
+        }
+    }
+
+    fn finish_if_over(&mut self, now: Instant) {
+        let agent_is_over = matches!(self.agent, Agent::Absent | Agent::Ready | Agent::Over);
+        if self.phone != Phone::Over || !agent_is_over {
+            return;
+        }
+        if self.agent == Agent::Ready {
+            self.actions.push_back(Action::ReleaseAgent);
+        }
+        let reason = self.reason.unwrap_or(EndReason::PhoneHungUp);
+        if !self.status.is_final() {
+            self.status = match (self.answered_at, reason) {
+                (Some(_), _) => CallStatus::Completed,
+                (None, EndReason::NoAnswer) => CallStatus::NoAnswer,
+                (None, EndReason::HungUp | EndReason::ShutDown) => CallStatus::Canceled,
+                (None, _) => CallStatus::Failed,
+            };
+        }
+        self.finished = true;
+        self.actions.push_back(Action::Finish {
+            status: self.status,
+            reason,
+            detail: self.detail.take(),
+            duration: self.answered_at.map(|at| now.saturating_duration_since(at)),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Script {
+        life: CallLife,
+        now: Instant,
+    }
+
+    impl Script {
+        fn dialled() -> Self {
+            let life = CallLife::new(Duration::from_secs(60), Duration::from_secs(3_600));
+            let mut call = Script { life, now: Instant::now() };
+            call.give(Input::AgentReady);
+            call
+        }
+
+        fn live() -> Self {
+            let mut call = Script::dialled();
+            call.give(Input::Placed);
+            call.give(Input::Answered);
+            call.give(Input::StreamOpened);
+            call.actions();
+            call
+        }
+
+        fn give(&mut self, input: Input) {
+            self.life.handle(self.now, input);
+        }
+
+        fn wait(&mut self, seconds: u64) {
+            let until = self.now + Duration::from_secs(seconds);
+            while let Some(at) = self.life.next_deadline().filter(|&at| at <= until) {
+                self.now = self.now.max(at);
+                self.give(Input::Tick);
+            }
+            self.now = until;
+        }
+
+        fn actions(&mut self) -> Vec<Action> {
+            std::iter::from_fn(|| self.life.poll_action()).collect()
+        }
+
+        fn finish(&mut self) -> Option<(CallStatus, EndReason)> {
+            self.actions().into_iter().find_map(|action| match action {
+                Action::Finish { status, reason, .. } => Some((status, reason)),
+                _ => None,
+            })
+        }
+    }
+
+    #[test]
+    fn a_call_the_agent_ends_is_hung_up_and_completed() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::AgentHungUp));
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+        call.give(Input::HungUp(Some(CallStatus::Completed)));
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::AgentHungUp)));
+    }
+
+    #[test]
+    fn a_person_who_hangs_up_is_not_hung_up_on() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::PhoneHungUp));
+        assert_eq!(call.actions(), []);
+        call.give(Input::PhoneStatus(CallStatus::Completed));
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::PhoneHungUp)));
+    }
+
+    #[test]
+    fn a_lost_stream_is_hung_up_after_five_seconds() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::PhoneLost));
+        call.wait(4);
+        assert_eq!(call.actions(), []);
+        call.wait(1);
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+    }
+
+    #[test]
+    fn the_news_of_the_end_may_come_before_the_streams() {
+        let mut call = Script::live();
+        call.give(Input::PhoneStatus(CallStatus::Completed));
+        assert_eq!(call.actions(), [Action::EndStream(EndReason::PhoneHungUp)]);
+        call.give(Input::StreamOver(EndReason::PhoneHungUp));
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::PhoneHungUp)));
+    }
+
+    #[test]
+    fn a_pump_that_never_reports_does_not_keep_a_call_alive() {
+        let mut call = Script::live();
+        call.give(Input::PhoneStatus(CallStatus::Completed));
+        call.wait(5);
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::PhoneHungUp)));
+    }
+
+    #[test]
+    fn calls_nobody_answers_give_the_agent_back() {
+        for (status, reason) in [
+            (CallStatus::Busy, EndReason::Busy),
+            (CallStatus::NoAnswer, EndReason::NoAnswer),
+            (CallStatus::Failed, EndReason::PhoneFailed),
+            (CallStatus::Canceled, EndReason::Canceled),
+        ] {
+            let mut call = Script::dialled();
+            call.give(Input::Placed);
+            call.give(Input::PhoneStatus(CallStatus::Ringing));
+            call.give(Input::PhoneStatus(status));
+            let actions = call.actions();
+            assert_eq!(actions[0], Action::Status(CallStatus::Ringing));
+            assert_eq!(actions[1], Action::ReleaseAgent);
+            assert!(
+                matches!(actions[2], Action::Finish { status: s, reason: r, duration: None, .. } if s == status && r == reason),
+                "{actions:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_phone_twilio_forgets_is_given_up_after_the_ring_timeout() {
+        let mut call = Script::dialled();
+        call.give(Input::Placed);
+        call.wait(74);
+        assert_eq!(call.actions(), []);
+        call.wait(1);
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+        call.give(Input::HungUp(None));
+        assert_eq!(call.finish(), Some((CallStatus::NoAnswer, EndReason::NoAnswer)));
+    }
+
+    #[test]
+    fn an_answered_call_without_a_stream_is_ended() {
+        let mut call = Script::dialled();
+        call.give(Input::Placed);
+        call.give(Input::Answered);
+        call.wait(15);
+        assert!(call.actions().contains(&Action::HangUpPhone));
+        assert_eq!(call.life.reason(), Some(EndReason::StreamMissing));
+    }
+
+    #[test]
+    fn a_call_may_last_no_longer_than_allowed() {
+        let mut call = Script::live();
+        call.wait(3_599);
+        assert_eq!(call.actions(), []);
+        call.wait(1);
+        assert_eq!(
+            call.actions(),
+            [Action::EndStream(EndReason::MaxDuration), Action::HangUpPhone]
+        );
+    }
+
+    #[test]
+    fn hanging_up_is_tried_until_it_works_or_is_hopeless() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::AgentHungUp));
+        let mut tries = 0;
+        while call.actions().contains(&Action::HangUpPhone) {
+            tries += 1;
+            call.give(Input::HangUpFailed);
+            if call.life.next_deadline().is_none() {
+                break;
+            }
+            call.wait(60);
+        }
+        assert_eq!(tries, HANG_UP_TRIES);
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::AgentHungUp)));
+    }
+
+    #[test]
+    fn an_end_wished_for_while_dialling_waits_for_the_phone() {
+        let mut call = Script::dialled();
+        call.give(Input::End(EndReason::ShutDown));
+        assert_eq!(call.actions(), []);
+        call.give(Input::Placed);
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+        call.give(Input::HungUp(Some(CallStatus::Canceled)));
+        assert_eq!(call.finish(), Some((CallStatus::Canceled, EndReason::ShutDown)));
+    }
+
+    #[test]
+    fn a_call_that_could_not_be_placed_fails_and_says_why() {
+        let mut call = Script::dialled();
+        call.give(Input::DialFailed {
+            reason: EndReason::PhoneCreateFailed,
+            detail: "not valid".into(),
+        });
+        assert_eq!(
+            call.actions(),
+            [
+                Action::ReleaseAgent,
+                Action::Finish {
+                    status: CallStatus::Failed,
+                    reason: EndReason::PhoneCreateFailed,
+                    detail: Some("not valid".into()),
+                    duration: None
+                }
+            ]
+        );
+    }
+
+    fn any_input() -> impl proptest::strategy::Strategy<Value = Input> {
+        use proptest::prelude::*;
+        let status = prop::sample::select(CallStatus::ALL.to_vec());
+        let reason = prop::sample::select(vec![
+            EndReason::AgentHungUp,
+            EndReason::PhoneHungUp,
+            EndReason::PhoneLost,
+            EndReason::AgentLost,
+        ]);
+        prop_oneof![
+            Just(Input::Placed),
+            status.clone().prop_map(Input::PhoneStatus),
+            Just(Input::Answered),
+            Just(Input::StreamOpened),
+            Just(Input::StreamLeft),
+            reason.clone().prop_map(Input::StreamOver),
+            reason.prop_map(Input::End),
+            prop::option::of(status).prop_map(Input::HungUp),
+            Just(Input::HangUpFailed),
+        ]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_it_ends_once_and_never_goes_back(
+            inputs in proptest::collection::vec((any_input(), 0_u64..90), 0..30)
+        ) {
+            let mut call = Script::dialled();
+            let mut finishes = 0;
+            let mut unanswered = false;
+            let mut status = CallStatus::Initiated;
+            let mut check = |call: &mut Script| {
+                let hang_up = call.actions().into_iter().fold(false, |hang_up, action| {
+                    finishes += u32::from(matches!(action, Action::Finish { .. }));
+                    hang_up || action == Action::HangUpPhone
+                });
+                let next = call.life.status();
+                assert!(next == status || status.may_become(next), "{status} became {next}");
+                status = next;
+                hang_up
+            };
+            for (input, seconds) in inputs {
+                call.give(input);
+                unanswered |= check(&mut call);
+                call.wait(seconds);
+                unanswered |= check(&mut call);
+            }
+            // From here on the world answers as it should; two hours later all is over.
+            call.give(Input::Placed);
+            for _ in 0..200 {
+                if std::mem::take(&mut unanswered) {
+                    call.give(Input::HangUpFailed);
+                }
+                unanswered = check(&mut call);
+                call.wait(60);
+            }
+            check(&mut call);
+            proptest::prop_assert_eq!(finishes, 1);
+            proptest::prop_assert_eq!(call.life.next_deadline(), None);
+        }
+    }
+}

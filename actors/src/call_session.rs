@@ -1,0 +1,577 @@
+//! One live call: dials it, answers for it, and ends it on both legs.
+//!
+//! A thin shell around [`CallLife`]: it translates what Twilio, the pump and the API say, and
+//! carries out what the core asks for. Audio never passes through it.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use rand::Rng as _;
+use secrecy::SecretString;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::bridge::{Admission, Notice};
+use crate::call::{CallEvent, CallStatus, CallUpdate, EndReason};
+use crate::call_life::{Action, CallLife, Input};
+use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
+use crate::ports::{
+    AgentCall, FirstSpeaker, NewAgentCall, NewPhoneCall, Ports, TwilioAccount, UltravoxAccount,
+    VendorError,
+};
+use crate::registry::{Lifeline, Registry, SharedLifeline};
+use crate::stream::{StreamReporter, StreamTicket};
+
+/// Messages a call may have waiting. Twilio sends a handful in all, the pump a few a second; a
+/// call that does not get through this many is stuck, and news of transcripts is lost first.
+const MAILBOX: usize = 256;
+/// When a call is looked for that Twilio may or may not have placed.
+const SEARCH_AFTER: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
+/// How old a call may be to be the one just dialled.
+const SEARCH_MAX_AGE: Duration = Duration::from_secs(120);
+/// On top of the ring timeout, so that the join URL is good whenever the call is answered.
+const JOIN_MARGIN: Duration = Duration::from_secs(30);
+
+/// Everything about a call that is known before it is dialled.
+#[derive(Clone, Debug)]
+pub struct CallSpec {
+    /// Our id.
+    pub id: CallId,
+    /// Whose call it is.
+    pub company: CompanyId,
+    /// Whose phone line it uses.
+    pub twilio: TwilioAccount,
+    /// Whose agent it uses.
+    pub ultravox: UltravoxAccount,
+    /// Who is called.
+    pub to: PhoneNumber,
+    /// Where Twilio asks what to do once the call is answered.
+    pub answer_url: String,
+    /// Where Twilio reports how the call stands.
+    pub status_url: String,
+    /// How long it rings.
+    pub ring_timeout: Duration,
+    /// How long it may last.
+    pub max_duration: Duration,
+    /// What the agent is told.
+    pub system_prompt: String,
+    /// Ultravox's model.
+    pub model: String,
+    /// Ultravox's voice.
+    pub voice: String,
+    /// Who opens the conversation.
+    pub first_speaker: FirstSpeaker,
+}
+
+/// What became of dialling.
+pub type Dialled = Result<Placed, DialError>;
+
+/// A call Twilio has accepted.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Twilio's id.
+    pub call_sid: CallSid,
+    /// The agent's join URL, a credential.
+    pub join_url: SecretString,
+}
+
+/// Why there is no call.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DialError {
+    /// A vendor did not play along.
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
+    /// It was ended before it was placed.
+    #[error("the call was ended before it was placed: {0}")]
+    Ended(EndReason),
+}
+
+/// Twilio says how a call stands.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PhoneNews {
+    /// Twilio's id, as the callback has it.
+    pub call_sid: CallSid,
+    /// How it stands.
+    pub status: CallStatus,
+}
+
+/// Twilio asks what to do with the answered call. The answer is the stream's one-time token.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SecretString, NotWelcome>")]
+pub struct AnswerCall {
+    /// Twilio's id, as the request has it.
+    pub call_sid: CallSid,
+}
+
+/// Twilio's media socket is here. The answer lets it in, once.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<StreamTicket, NotWelcome>")]
+pub struct OpenStream;
+
+/// The pump has news.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StreamNews(pub Notice);
+
+/// The stream is over; the pump is closing both sockets.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StreamClosed(pub EndReason);
+
+/// Twilio reports about the stream from its side.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct StreamReport {
+    /// `stream-started`, `stream-stopped`, `stream-error`.
+    pub event: String,
+    /// Twilio's words, on errors.
+    pub error: Option<String>,
+}
+
+/// Twilio has left `<Connect>` and asks what is next.
+#[derive(Debug, Message)]
+#[rtype(result = "AfterStream")]
+pub struct ConnectEnded;
+
+/// Somebody wants the call to end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct EndCall(pub EndReason);
+
+/// What to do with a phone whose stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, MessageResponse)]
+pub enum AfterStream {
+    /// All was said.
+    HangUp,
+    /// The agent was lost: tell the person so.
+    Apologise,
+}
+
+/// This call takes no stream now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotWelcome {
+    /// The request names another call of Twilio's.
+    #[error("the call sid belongs to another call")]
+    OtherCall,
+    /// It has one, or is over.
+    #[error("the call has its stream, or is ending")]
+    NotNow,
+}
+
+/// One live call.
+pub struct CallSession {
+    spec: CallSpec,
+    ports: Ports,
+    registry: Arc<Registry>,
+    lifeline: SharedLifeline,
+    life: CallLife,
+    token: SecretString,
+    call_sid: Option<CallSid>,
+    agent: Option<AgentCall>,
+    end_stream: Option<oneshot::Sender<EndReason>>,
+    dialled: Option<oneshot::Sender<Dialled>>,
+    timer: Option<SpawnHandle>,
+}
+
+impl CallSession {
+    pub(crate) fn new(
+        spec: CallSpec,
+        ports: Ports,
+        registry: Arc<Registry>,
+        lifeline: SharedLifeline,
+        dialled: oneshot::Sender<Dialled>,
+    ) -> Self {
+        CallSession {
+            life: CallLife::new(spec.ring_timeout, spec.max_duration),
+            token: one_time_token(),
+            spec,
+            ports,
+            registry,
+            lifeline,
+            call_sid: None,
+            agent: None,
+            end_stream: None,
+            dialled: Some(dialled),
+            timer: None,
+        }
+    }
+
+    fn create_agent(&mut self, ctx: &mut Context<Self>) {
+        let agents = Arc::clone(&self.ports.agents);
+        let account = self.spec.ultravox.clone();
+        let new = NewAgentCall {
+            call_id: self.spec.id,
+            system_prompt: self.spec.system_prompt.clone(),
+            model: self.spec.model.clone(),
+            voice: self.spec.voice.clone(),
+            first_speaker: self.spec.first_speaker,
+            join_timeout: self.spec.ring_timeout + JOIN_MARGIN,
+            max_duration: self.spec.max_duration,
+        };
+        let create = async move { agents.create(&account, &new).await };
+        ctx.spawn(create.into_actor(self).map(|created, session, ctx| match created {
+            Ok(agent) => {
+                let ultravox_call_id = agent.ultravox_call_id.clone();
+                session.event(CallEvent::AgentReady { ultravox_call_id });
+                session.record(CallUpdate::AgentReady(agent.clone()));
+                session.hold_lifeline(|lifeline| lifeline.unjoined = Some(agent.clone()));
+                session.agent = Some(agent);
+                session.step(Input::AgentReady, ctx);
+                session.place_call(ctx);
+            }
+            Err(error) => session.dial_failed(EndReason::AgentCreateFailed, error, ctx),
+        }));
+    }
+
+    fn place_call(&mut self, ctx: &mut Context<Self>) {
+        if let Some(reason) = self.life.reason() {
+            let detail = DialError::Ended(reason).to_string();
+            return self.step(Input::DialFailed { reason, detail }, ctx);
+        }
+        let telephony = Arc::clone(&self.ports.telephony);
+        let account = self.spec.twilio.clone();
+        let new = NewPhoneCall {
+            to: self.spec.to.clone(),
+            answer_url: self.spec.answer_url.clone(),
+            status_url: self.spec.status_url.clone(),
+            ring_timeout: self.spec.ring_timeout,
+            time_limit: self.spec.max_duration,
+        };
+        let place = async move { telephony.place(&account, &new).await };
+        ctx.spawn(place.into_actor(self).map(|placed, session, ctx| match placed {
+            Ok(call) => {
+                session.adopt(&call.sid, ctx);
+                session.step(Input::PhoneStatus(call.status), ctx);
+            }
+            Err(error @ VendorError::OutcomeUnknown { .. }) => {
+                let (id, cause) = (session.spec.id, error.to_string());
+                warn!(call.id = %id, %cause, "looking for call {id}, which may have been placed");
+                session.search(0, error, ctx);
+            }
+            Err(error) => session.dial_failed(EndReason::PhoneCreateFailed, error, ctx),
+        }));
+    }
+
+    /// Looks for a call that Twilio may have placed. Its callbacks, which carry our id, may find it
+    /// first.
+    fn search(&mut self, attempt: usize, error: VendorError, ctx: &mut Context<Self>) {
+        let Some(&after) = SEARCH_AFTER.get(attempt) else {
+            return self.dial_failed(EndReason::DialOutcomeUnknown, error, ctx);
+        };
+        let telephony = Arc::clone(&self.ports.telephony);
+        let log = Arc::clone(&self.ports.log);
+        let (account, to) = (self.spec.twilio.clone(), self.spec.to.clone());
+        let find = async move {
+            tokio::time::sleep(after).await;
+            let found = telephony.find(&account, &to, SEARCH_MAX_AGE).await.ok()?;
+            let sids = found.iter().map(|call| call.sid.clone()).collect();
+            match log.unclaimed(sids).await.ok()?.as_slice() {
+                [only] => found.into_iter().find(|call| call.sid == *only),
+                _ => None,
+            }
+        };
+        ctx.spawn(find.into_actor(self).map(move |found, session, ctx| {
+            if session.call_sid.is_some() {
+                return;
+            }
+            match found {
+                Some(call) => {
+                    session.adopt(&call.sid, ctx);
+                    session.step(Input::PhoneStatus(call.status), ctx);
+                }
+                None => session.search(attempt + 1, error, ctx),
+            }
+        }));
+    }
+
+    fn dial_failed(&mut self, reason: EndReason, error: VendorError, ctx: &mut Context<Self>) {
+        if self.call_sid.is_some() {
+            return;
+        }
+        let detail = error.to_string();
+        if let Some(dialled) = self.dialled.take() {
+            // A client that went away does not need the answer.
+            let _ = dialled.send(Err(error.into()));
+        }
+        self.step(Input::DialFailed { reason, detail }, ctx);
+    }
+
+    /// Makes a call of Twilio's ours. False when it is another than the one we have.
+    fn adopt(&mut self, call_sid: &CallSid, ctx: &mut Context<Self>) -> bool {
+        if let Some(ours) = &self.call_sid {
+            return ours == call_sid;
+        }
+        let Some(agent) = &self.agent else { return false };
+        let placed = Placed { call_sid: call_sid.clone(), join_url: agent.join_url.clone() };
+        self.call_sid = Some(call_sid.clone());
+        self.hold_lifeline(|lifeline| lifeline.call_sid = Some(call_sid.clone()));
+        self.record(CallUpdate::Placed(call_sid.clone()));
+        self.event(CallEvent::Placed { call_sid: call_sid.clone() });
+        if let Some(dialled) = self.dialled.take() {
+            let _ = dialled.send(Ok(placed));
+        }
+        self.step(Input::Placed, ctx);
+        true
+    }
+
+    /// Feeds one input to the core and carries out everything it asks for.
+    fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let was_answered = self.life.answered_at();
+        self.life.handle(Instant::now(), input);
+        if was_answered.is_none()
+            && let Some(at) = self.life.answered_at()
+        {
+            self.hold_lifeline(|lifeline| lifeline.answered_at = Some(at));
+        }
+        while let Some(action) = self.life.poll_action() {
+            match action {
+                Action::Status(status) => {
+                    self.record(CallUpdate::Status(status));
+                    match status {
+                        CallStatus::Ringing => self.event(CallEvent::Ringing),
+                        CallStatus::InProgress => self.event(CallEvent::Answered),
+                        _ => {}
+                    }
+                }
+                Action::HangUpPhone => self.hang_up_phone(ctx),
+                Action::EndStream(reason) => {
+                    if let Some(end) = self.end_stream.take() {
+                        // A pump that is gone has reported so.
+                        let _ = end.send(reason);
+                    }
+                }
+                Action::ReleaseAgent => self.release_agent(),
+                Action::Finish { status, reason, detail, duration } => {
+                    return self.finish(status, reason, detail, duration, ctx);
+                }
+            }
+        }
+        self.rearm_timer(ctx);
+    }
+
+    fn rearm_timer(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        self.timer = self.life.next_deadline().map(|at| {
+            let after = at.saturating_duration_since(Instant::now());
+            ctx.run_later(after, |session, ctx| {
+                session.timer = None;
+                session.step(Input::Tick, ctx);
+            })
+        });
+    }
+
+    fn hang_up_phone(&mut self, ctx: &mut Context<Self>) {
+        let Some(sid) = self.call_sid.clone() else { return };
+        let telephony = Arc::clone(&self.ports.telephony);
+        let account = self.spec.twilio.clone();
+        let hang_up = async move { telephony.hang_up(&account, &sid).await };
+        ctx.spawn(hang_up.into_actor(self).map(|hung_up, session, ctx| match hung_up {
+            Ok(call) => session.step(Input::HungUp(call.map(|call| call.status)), ctx),
+            Err(error) => {
+                let id = session.spec.id;
+                warn!(call.id = %id, %error, "call {id} is not hung up yet");
+                session.step(Input::HangUpFailed, ctx);
+            }
+        }));
+    }
+
+    fn release_agent(&mut self) {
+        let Some(agent) = self.agent.take() else { return };
+        self.hold_lifeline(|lifeline| lifeline.unjoined = None);
+        let agents = Arc::clone(&self.ports.agents);
+        // It may take longer than this actor lives.
+        tokio::spawn(async move { agents.release(&agent).await });
+    }
+
+    fn finish(
+        &mut self,
+        status: CallStatus,
+        reason: EndReason,
+        detail: Option<String>,
+        duration: Option<Duration>,
+        ctx: &mut Context<Self>,
+    ) {
+        let id = self.spec.id;
+        let duration_ms = duration.unwrap_or_default().as_millis();
+        info!(call.id = %id, call.status = %status, duration_ms, "call {id} ended: {reason}");
+        self.event(CallEvent::Ended { status, reason, detail: detail.clone() });
+        self.record(CallUpdate::Ended { status, reason, detail, duration });
+        if let Some(dialled) = self.dialled.take() {
+            let _ = dialled.send(Err(DialError::Ended(reason)));
+        }
+        self.ports.observer.ended(status, duration);
+        self.registry.remove(id);
+        ctx.stop();
+    }
+
+    fn record(&self, update: CallUpdate) {
+        self.ports.log.record(self.spec.id, update);
+    }
+
+    fn event(&self, event: CallEvent) {
+        self.ports.log.event(self.spec.id, event);
+    }
+
+    fn hold_lifeline(&self, change: impl FnOnce(&mut Lifeline)) {
+        change(&mut self.lifeline.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Actor for CallSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.event(CallEvent::Initiated);
+        self.create_agent(ctx);
+    }
+}
+
+impl Handler<PhoneNews> for CallSession {
+    type Result = ();
+
+    fn handle(&mut self, news: PhoneNews, ctx: &mut Context<Self>) {
+        if self.adopt(&news.call_sid, ctx) {
+            self.step(Input::PhoneStatus(news.status), ctx);
+        } else {
+            let (id, sid) = (self.spec.id, news.call_sid);
+            error!(call.id = %id, call.sid = %sid, "call {id} was told of another call, {sid}");
+        }
+    }
+}
+
+impl Handler<AnswerCall> for CallSession {
+    type Result = Result<SecretString, NotWelcome>;
+
+    fn handle(&mut self, answer: AnswerCall, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.adopt(&answer.call_sid, ctx) {
+            return Err(NotWelcome::OtherCall);
+        }
+        self.step(Input::Answered, ctx);
+        // Twilio may ask twice; while nothing ends, it gets the same answer.
+        match self.life.reason() {
+            None => Ok(self.token.clone()),
+            Some(_) => Err(NotWelcome::NotNow),
+        }
+    }
+}
+
+impl Handler<OpenStream> for CallSession {
+    type Result = Result<StreamTicket, NotWelcome>;
+
+    fn handle(&mut self, _: OpenStream, ctx: &mut Context<Self>) -> Self::Result {
+        if !self.life.awaits_stream() {
+            return Err(NotWelcome::NotNow);
+        }
+        let (Some(agent), Some(call_sid)) = (&self.agent, &self.call_sid) else {
+            return Err(NotWelcome::NotNow);
+        };
+        let (end_stream, ended) = oneshot::channel();
+        let ticket = StreamTicket {
+            admission: Admission { token: self.token.clone(), call_sid: call_sid.clone() },
+            join_url: agent.join_url.clone(),
+            ended,
+            reporter: StreamReporter::new(ctx.address()),
+        };
+        self.end_stream = Some(end_stream);
+        self.hold_lifeline(|lifeline| lifeline.unjoined = None);
+        self.step(Input::StreamOpened, ctx);
+        Ok(ticket)
+    }
+}
+
+impl Handler<StreamNews> for CallSession {
+    type Result = ();
+
+    fn handle(&mut self, StreamNews(notice): StreamNews, _: &mut Context<Self>) {
+        match notice {
+            Notice::StreamStarted(stream_sid) => {
+                self.record(CallUpdate::StreamStarted(stream_sid.clone()));
+                self.event(CallEvent::StreamStarted { stream_sid });
+            }
+            Notice::AgentJoined => self.event(CallEvent::AgentJoined),
+            Notice::FirstAgentAudio => {
+                let after = self.life.answered_at().map(|at| at.elapsed()).unwrap_or_default();
+                self.ports.observer.first_audio(after);
+                let after_answer_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                self.event(CallEvent::FirstAgentAudio { after_answer_ms });
+            }
+            Notice::Transcript(speaker, text) => {
+                self.event(CallEvent::Transcript { speaker, text });
+            }
+            Notice::Interrupted { dropped_ms, heard_ms } => {
+                self.event(CallEvent::Interrupted { dropped_ms, heard_ms });
+            }
+            Notice::Dtmf(digit) => self.event(CallEvent::Dtmf { digit }),
+            Notice::AgentLeft { code, reason } => {
+                self.event(CallEvent::AgentLeft { code, reason });
+            }
+            Notice::AgentResponded { .. } | Notice::Silenced { .. } | Notice::Ignored { .. } => {}
+        }
+    }
+}
+
+impl Handler<StreamClosed> for CallSession {
+    type Result = ();
+
+    fn handle(&mut self, StreamClosed(reason): StreamClosed, ctx: &mut Context<Self>) {
+        self.end_stream = None;
+        self.step(Input::StreamOver(reason), ctx);
+    }
+}
+
+impl Handler<StreamReport> for CallSession {
+    type Result = ();
+
+    fn handle(&mut self, report: StreamReport, ctx: &mut Context<Self>) {
+        let failed = report.event == "stream-error" && self.life.awaits_stream();
+        self.event(CallEvent::StreamReport { event: report.event, error: report.error });
+        if failed {
+            self.step(Input::End(EndReason::StreamMissing), ctx);
+        }
+    }
+}
+
+impl Handler<ConnectEnded> for CallSession {
+    type Result = AfterStream;
+
+    fn handle(&mut self, _: ConnectEnded, ctx: &mut Context<Self>) -> AfterStream {
+        let reason = self.life.reason();
+        // Without a reason, Twilio has given up a stream that we still believe in, or never got.
+        self.step(Input::StreamLeft, ctx);
+        match reason {
+            None
+            | Some(EndReason::AgentLost | EndReason::AgentUnreachable | EndReason::StreamMissing) => {
+                AfterStream::Apologise
+            }
+            Some(_) => AfterStream::HangUp,
+        }
+    }
+}
+
+impl Handler<EndCall> for CallSession {
+    type Result = ();
+
+    fn handle(&mut self, EndCall(reason): EndCall, ctx: &mut Context<Self>) {
+        self.step(Input::End(reason), ctx);
+    }
+}
+
+/// 256 random bits, as letters that need no escaping anywhere.
+fn one_time_token() -> SecretString {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    URL_SAFE_NO_PAD.encode(bytes).into()
+}

@@ -1,0 +1,239 @@
+//! The live calls of this node.
+//!
+//! Every call is entered before anything is dialled and leaves when both its legs are over. A call
+//! whose actor died is found by its closed mailbox (actix's `Supervisor` does not restart an actor
+//! that panicked), and is ended here on both sides, so that no bug leaves a phone off the hook.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use actix::{Actor, Addr, ArbiterHandle};
+use tokio::sync::{Notify, oneshot};
+use tracing::{error, info};
+
+use crate::call::{CallEvent, CallStatus, CallUpdate, EndReason};
+use crate::call_session::{CallSession, CallSpec, Dialled, EndCall};
+use crate::ids::{CallId, CallSid};
+use crate::ports::{AgentCall, Ports, TwilioAccount};
+
+/// How often dead calls are looked for.
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+/// How often the phone of a dead call is hung up before it is left to Twilio's own time limit.
+const HANG_UP_TRIES: u32 = 6;
+
+/// Why a call was not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAccepted {
+    /// As many calls are live as this node may carry.
+    #[error("this node carries its limit of {limit} calls; try again later")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// The service is shutting down.
+    #[error("this node is shutting down and takes no new calls")]
+    Draining,
+}
+
+/// What is needed to end a call whose actor is gone.
+#[derive(Debug)]
+pub(crate) struct Lifeline {
+    pub(crate) account: TwilioAccount,
+    pub(crate) call_sid: Option<CallSid>,
+    /// An agent nobody has joined.
+    pub(crate) unjoined: Option<AgentCall>,
+    pub(crate) answered_at: Option<Instant>,
+}
+
+pub(crate) type SharedLifeline = Arc<Mutex<Lifeline>>;
+
+struct Entry {
+    call: Addr<CallSession>,
+    lifeline: SharedLifeline,
+}
+
+/// The live calls of this node.
+pub struct Registry {
+    ports: Ports,
+    arbiter: ArbiterHandle,
+    limit: usize,
+    draining: AtomicBool,
+    calls: Mutex<HashMap<CallId, Entry>>,
+    /// Wakes whoever waits for the last call to end.
+    emptied: Notify,
+}
+
+impl Registry {
+    /// A registry whose calls run on `arbiter`, at most `limit` at a time. Starts to look for dead
+    /// calls; must be called on a tokio runtime.
+    pub fn new(ports: Ports, arbiter: ArbiterHandle, limit: usize) -> Arc<Self> {
+        let registry = Arc::new(Registry {
+            ports,
+            arbiter,
+            limit,
+            draining: AtomicBool::new(false),
+            calls: Mutex::default(),
+            emptied: Notify::new(),
+        });
+        let weak = Arc::downgrade(&registry);
+        tokio::spawn(async move {
+            let mut sweep = tokio::time::interval(SWEEP_EVERY);
+            sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                sweep.tick().await;
+                let Some(registry) = weak.upgrade() else { return };
+                for (id, lifeline) in registry.remove_dead() {
+                    let ports = registry.ports.clone();
+                    tokio::spawn(end_dead_call(ports, id, lifeline));
+                }
+            }
+        });
+        registry
+    }
+
+    /// Takes on a call and has it dialled. The receiver resolves when Twilio has accepted it, or
+    /// with the reason why there is no call.
+    pub fn start(
+        self: &Arc<Self>,
+        spec: CallSpec,
+    ) -> Result<oneshot::Receiver<Dialled>, NotAccepted> {
+        let id = spec.id;
+        let lifeline = Arc::new(Mutex::new(Lifeline {
+            account: spec.twilio.clone(),
+            call_sid: None,
+            unjoined: None,
+            answered_at: None,
+        }));
+        let (dialled, answer) = oneshot::channel();
+        let mut calls = self.lock();
+        if self.draining.load(Ordering::Acquire) {
+            return Err(NotAccepted::Draining);
+        }
+        if calls.len() >= self.limit {
+            return Err(NotAccepted::Full { limit: self.limit });
+        }
+        let session = {
+            let (registry, lifeline) = (Arc::clone(self), Arc::clone(&lifeline));
+            let ports = self.ports.clone();
+            move || CallSession::new(spec, ports, registry, lifeline, dialled)
+        };
+        let call = CallSession::start_in_arbiter(&self.arbiter, move |_| session());
+        calls.insert(id, Entry { call, lifeline });
+        self.ports.observer.started();
+        Ok(answer)
+    }
+
+    /// The actor of a live call.
+    pub fn get(&self, id: CallId) -> Option<Addr<CallSession>> {
+        self.lock().get(&id).map(|entry| entry.call.clone())
+    }
+
+    /// How many calls are live.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Takes on no more calls.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        if self.lock().is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Whether calls are still taken on.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether one more call would be taken on.
+    pub fn has_room(&self) -> Result<(), NotAccepted> {
+        if self.is_draining() {
+            return Err(NotAccepted::Draining);
+        }
+        match self.count() < self.limit {
+            true => Ok(()),
+            false => Err(NotAccepted::Full { limit: self.limit }),
+        }
+    }
+
+    /// Ends every live call.
+    pub fn end_all(&self, reason: EndReason) {
+        for entry in self.lock().values() {
+            entry.call.do_send(EndCall(reason));
+        }
+    }
+
+    /// Waits until no call is live.
+    pub async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// A call is over and has said so everywhere.
+    pub(crate) fn remove(&self, id: CallId) {
+        let mut calls = self.lock();
+        calls.remove(&id);
+        if calls.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    fn remove_dead(&self) -> Vec<(CallId, SharedLifeline)> {
+        let mut calls = self.lock();
+        let dead: Vec<CallId> =
+            calls.iter().filter(|(_, entry)| !entry.call.connected()).map(|(id, _)| *id).collect();
+        let dead = dead
+            .into_iter()
+            .filter_map(|id| calls.remove(&id).map(|entry| (id, entry.lifeline)))
+            .collect();
+        if calls.is_empty() {
+            self.emptied.notify_waiters();
+        }
+        dead
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<CallId, Entry>> {
+        // The map is never left half changed, so a panic elsewhere does not spoil it.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends both legs of a call whose actor panicked. Its pump has noticed by itself.
+async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
+    error!(call.id = %id, "the actor of call {id} died; ending the call on both sides");
+    let (account, call_sid, unjoined, answered_at) = {
+        let mut lifeline = lifeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = lifeline.account.clone();
+        (account, lifeline.call_sid.take(), lifeline.unjoined.take(), lifeline.answered_at)
+    };
+    if let Some(agent) = unjoined {
+        ports.agents.release(&agent).await;
+    }
+    if let Some(sid) = call_sid {
+        for attempt in 0..HANG_UP_TRIES {
+            match ports.telephony.hang_up(&account, &sid).await {
+                Ok(_) => {
+                    info!(call.sid = %sid, "call {sid} hung up after its actor died");
+                    break;
+                }
+                Err(error) => {
+                    error!(call.sid = %sid, %error, "call {sid} of a dead actor is not hung up");
+                    tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
+                }
+            }
+        }
+    }
+    let (status, reason) = (CallStatus::Failed, EndReason::InternalError);
+    let duration = answered_at.map(|at| at.elapsed());
+    ports.log.event(id, CallEvent::Ended { status, reason, detail: None });
+    ports.log.record(id, CallUpdate::Ended { status, reason, detail: None, duration });
+    ports.observer.ended(status, duration);
+}
