@@ -1,3 +1,4 @@
 //! The service.
 
+pub mod clients;
 pub mod webhooks;
