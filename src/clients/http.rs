@@ -8,6 +8,7 @@ use actors::ports::{Vendor, VendorError};
 use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response};
+use rustls::ClientConfig;
 use serde::de::DeserializeOwned;
 
 use super::retry::{self, Repeat};
@@ -25,6 +26,8 @@ pub struct HttpSettings {
     pub backoff: Duration,
     /// The longest answer that is read. A page of 50 calls is about 100 KB.
     pub max_body_bytes: usize,
+    /// The TLS setup; `None` is the one that trusts this machine's roots.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Default for HttpSettings {
@@ -34,6 +37,7 @@ impl Default for HttpSettings {
             request_timeout: Duration::from_secs(10),
             backoff: Duration::from_millis(200),
             max_body_bytes: 1024 * 1024,
+            tls: None,
         }
     }
 }
@@ -111,8 +115,12 @@ impl VendorHttp {
         settings: HttpSettings,
         observer: Arc<dyn RequestObserver>,
     ) -> Result<Self, ClientSetupError> {
+        let tls = match &settings.tls {
+            Some(own) => Arc::clone(own),
+            None => tls::shared()?,
+        };
         let client = Client::builder()
-            .tls_backend_preconfigured((*tls::shared()?).clone())
+            .tls_backend_preconfigured((*tls).clone())
             .user_agent(concat!("callspan/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.request_timeout)
@@ -154,7 +162,13 @@ impl VendorHttp {
             let jitter = rand::random::<f64>();
             let backoff = self.settings.backoff;
             match retry::delay(operation.repeat, &error, attempt, backoff, jitter) {
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => {
+                    tracing::debug!(
+                        operation = operation.label,
+                        "asking again in {wait:?}: {error}"
+                    );
+                    tokio::time::sleep(wait).await;
+                }
                 None => return Err(error),
             }
             attempt += 1;

@@ -7,20 +7,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actors::call::CallStatus;
 use actors::ids::{CallSid, PhoneNumber};
 use actors::ports::{NewPhoneCall, PhoneCall, Telephony, TwilioAccount, Vendor, VendorError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use url::Url;
 
 use super::http::{Answer, ClientSetupError, HttpSettings, Operation, VendorHttp};
 use super::retry::Repeat;
 use super::{RequestObserver, problem};
+
+mod wire;
+
+use wire::{AccountWire, CallWire, PageWire};
 
 const PLACE: Operation =
     Operation { label: "place", phrase: "place the call", repeat: Repeat::Harmful };
@@ -273,68 +274,6 @@ fn as_signed(duration: Duration) -> jiff::SignedDuration {
     jiff::SignedDuration::try_from(duration).unwrap_or(jiff::SignedDuration::MAX)
 }
 
-/// Text that may be null, empty, missing or a number. Null and empty are the same to Twilio.
-#[derive(Default)]
-struct Text(Option<String>);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Text(match Value::deserialize(deserializer)? {
-            Value::String(text) if !text.is_empty() => Some(text),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }))
-    }
-}
-
-#[derive(Deserialize)]
-struct CallWire {
-    #[serde(default)]
-    sid: Text,
-    #[serde(default)]
-    status: Text,
-    #[serde(default)]
-    duration: Text,
-    #[serde(default)]
-    date_created: Text,
-    #[serde(default)]
-    direction: Text,
-}
-
-impl CallWire {
-    /// `None` when it has no sid.
-    fn into_call(self) -> Option<PhoneCall> {
-        let sid: CallSid = self.sid.0?.parse().ok()?;
-        let word = self.status.0.as_deref().unwrap_or("queued");
-        // A word we do not know moves no call: `Initiated` is behind every other state.
-        let status = word.parse().unwrap_or_else(|error| {
-            tracing::warn!(call.sid = %sid, "Twilio says of call {sid}: {error}");
-            CallStatus::Initiated
-        });
-        // Twilio writes "0" for a call that still rings.
-        let duration = self.duration.0.filter(|_| status.is_final());
-        let duration = duration.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        Some(PhoneCall { sid, status, duration })
-    }
-}
-
-#[derive(Deserialize)]
-struct PageWire {
-    calls: Vec<CallWire>,
-    #[serde(default)]
-    next_page_uri: Text,
-}
-
-#[derive(Deserialize)]
-struct AccountWire {
-    #[serde(default)]
-    status: Text,
-    #[serde(default, rename = "type")]
-    kind: Text,
-    #[serde(default)]
-    friendly_name: Text,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,29 +321,5 @@ mod tests {
             let error = TwilioClient::new(bad, Arc::new(NoObserver)).expect_err(bad);
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }
-    }
-
-    #[test]
-    fn null_empty_and_unknown_are_all_read() {
-        let call =
-            |json: &str| serde_json::from_str::<CallWire>(json).expect("readable").into_call();
-        let sid = "CA00000000000000000000000000000001";
-        let read = call(&format!(
-            r#"{{"sid":"{sid}","status":"completed","duration":"42","date_created":null,"new":[1]}}"#
-        ));
-        let read = read.expect("a call");
-        assert_eq!(read.status, CallStatus::Completed);
-        assert_eq!(read.duration, Some(Duration::from_secs(42)));
-        let strange = [
-            r#""status":"teleported","duration":"1""#,
-            r#""status":"","duration":"""#,
-            r#""status":null"#,
-        ];
-        for rest in strange {
-            let read = call(&format!(r#"{{"sid":"{sid}",{rest}}}"#)).expect("a call");
-            assert_eq!((read.status, read.duration), (CallStatus::Initiated, None), "{rest}");
-        }
-        assert_eq!(call("{}"), None);
-        assert_eq!(call(r#"{"sid":""}"#), None);
     }
 }
