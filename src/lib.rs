@@ -1,1 +1,4 @@
 //! The service.
+
+pub mod clients;
+pub mod webhooks;

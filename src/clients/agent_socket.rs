@@ -1,0 +1,266 @@
+//! The WebSocket an agent is joined by.
+//!
+//! The join URL is a credential: whoever holds it can take the call. No error here contains it.
+//! What comes back is a plain WebSocket that its owner polls; nothing runs in the background.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+use url::{Host, Url};
+
+use super::tls::{self, TlsSetupError};
+
+/// A joined agent.
+pub type AgentSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// For DNS, TCP and TLS together, as for the REST APIs.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For the answer to the upgrade. Ultravox starts the agent in this time.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Allocated at once, for every call. A frame of 20 ms is 324 bytes, so this holds a dozen of
+/// them; tungstenite's own 128 KiB would be most of a call's memory. A larger message is read into
+/// a buffer of its own size, which goes away with it.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Messages fed without a flush are put together up to this size.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Four seconds of audio, or a long text message. A peer that does not read this much is stuck;
+/// the send fails then instead of taking memory.
+const MAX_WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// With a client buffer of 30 s (see `ultravox`) a burst of agent audio may be 480 kB, perhaps in
+/// one message. Twice that, and no more: the peer must not be able to fill our memory.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// An agent's socket could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentSocketError {
+    /// The URL is not one we can join: `wss://` (or `ws://`) and a host.
+    #[error("the join URL is not usable: {0}")]
+    BadUrl(&'static str),
+    /// The URL was not shown to anybody yet: trying again is safe.
+    #[error("the agent cannot be reached: {0}")]
+    Unreachable(String),
+    /// The server answered the upgrade with an error.
+    #[error("the agent's server refused the join (HTTP {status})")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The answer to the upgrade was no answer to it, or the connection broke meanwhile. The URL
+    /// may be used up.
+    #[error("joining the agent failed: {0}")]
+    Protocol(String),
+    /// The upgrade was sent and not answered in time. The URL may be used up.
+    #[error("the agent's server did not answer the join in time")]
+    Timeout,
+}
+
+/// Opens agents' sockets: TLS setup and time limits, shared by all calls.
+#[derive(Clone)]
+pub struct AgentConnector {
+    tls: Arc<ClientConfig>,
+    connect_timeout: Duration,
+    upgrade_timeout: Duration,
+}
+
+impl std::fmt::Debug for AgentConnector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AgentConnector").finish_non_exhaustive()
+    }
+}
+
+/// Joins an agent with the usual settings. `client_version` shows up at the vendor as the call's
+/// `clientVersion`.
+pub async fn connect(
+    join_url: &SecretString,
+    client_version: &str,
+) -> Result<AgentSocket, AgentSocketError> {
+    let connector =
+        AgentConnector::new().map_err(|error| AgentSocketError::Unreachable(error.to_string()))?;
+    connector.connect(join_url, client_version).await
+}
+
+impl AgentConnector {
+    /// Trusts the roots of this machine.
+    pub fn new() -> Result<Self, TlsSetupError> {
+        Ok(Self::with_tls(tls::shared()?))
+    }
+
+    /// Uses this TLS setup.
+    pub fn with_tls(tls: Arc<ClientConfig>) -> Self {
+        AgentConnector { tls, connect_timeout: CONNECT_TIMEOUT, upgrade_timeout: UPGRADE_TIMEOUT }
+    }
+
+    /// The same with other time limits: for reaching the server, and for its answer.
+    pub fn with_timeouts(mut self, connect: Duration, upgrade: Duration) -> Self {
+        self.connect_timeout = connect;
+        self.upgrade_timeout = upgrade;
+        self
+    }
+
+    /// Joins an agent.
+    pub async fn connect(
+        &self,
+        join_url: &SecretString,
+        client_version: &str,
+    ) -> Result<AgentSocket, AgentSocketError> {
+        let url = join_target(join_url, client_version)?;
+        let deadline = Instant::now() + self.connect_timeout;
+        let stream = self.reach(&url, deadline).await?;
+
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+            .max_message_size(Some(MAX_MESSAGE_BYTES))
+            .max_frame_size(Some(MAX_MESSAGE_BYTES));
+        // Offers no extension and no subprotocol: compressing noise costs and gains nothing.
+        let upgrade = client_async_with_config(url.as_str(), stream, Some(config));
+        match tokio::time::timeout(self.upgrade_timeout, upgrade).await {
+            Ok(Ok((socket, _))) => Ok(socket),
+            Ok(Err(error)) => Err(refusal(error)),
+            Err(_) => Err(AgentSocketError::Timeout),
+        }
+    }
+
+    /// TCP and, for `wss`, TLS. Nothing about the call is sent yet.
+    async fn reach(
+        &self,
+        url: &Url,
+        deadline: Instant,
+    ) -> Result<MaybeTlsStream<TcpStream>, AgentSocketError> {
+        let tcp = tcp_connect(url, deadline).await?;
+        // Frames are small and must not wait for each other.
+        tcp.set_nodelay(true).map_err(unreachable)?;
+        if url.scheme() == "ws" {
+            return Ok(MaybeTlsStream::Plain(tcp));
+        }
+        let name = match url.host() {
+            Some(Host::Domain(name)) => ServerName::try_from(name.to_owned())
+                .map_err(|_| AgentSocketError::BadUrl("its host is not a name"))?,
+            Some(Host::Ipv4(ip)) => ServerName::from(std::net::IpAddr::from(ip)),
+            Some(Host::Ipv6(ip)) => ServerName::from(std::net::IpAddr::from(ip)),
+            None => return Err(AgentSocketError::BadUrl("it has no host")),
+        };
+        let connect = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp);
+        match timeout_at(deadline, connect).await {
+            Ok(Ok(stream)) => Ok(MaybeTlsStream::Rustls(stream)),
+            Ok(Err(error)) => Err(unreachable(error)),
+            Err(_) => Err(too_late("TLS")),
+        }
+    }
+}
+
+/// The URL to join: query kept, our version added.
+fn join_target(join_url: &SecretString, client_version: &str) -> Result<Url, AgentSocketError> {
+    // The parser's error text does not repeat the URL, but "which host" is all a person can use.
+    let mut url = Url::parse(join_url.expose_secret())
+        .map_err(|_| AgentSocketError::BadUrl("it is not a URL"))?;
+    if !matches!(url.scheme(), "ws" | "wss") {
+        return Err(AgentSocketError::BadUrl("it is not a WebSocket URL"));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(AgentSocketError::BadUrl("it has no host"));
+    }
+    url.set_fragment(None);
+    if !client_version.is_empty() {
+        url.query_pairs_mut().append_pair("clientVersion", client_version);
+    }
+    Ok(url)
+}
+
+/// Tries every address of the host in turn, each with its share of the time left.
+async fn tcp_connect(url: &Url, deadline: Instant) -> Result<TcpStream, AgentSocketError> {
+    let port = url.port_or_known_default().ok_or(AgentSocketError::BadUrl("it has no port"))?;
+    let addresses: Vec<SocketAddr> = match url.host() {
+        Some(Host::Ipv4(ip)) => vec![(ip, port).into()],
+        Some(Host::Ipv6(ip)) => vec![(ip, port).into()],
+        Some(Host::Domain(name)) => {
+            match timeout_at(deadline, tokio::net::lookup_host((name, port))).await {
+                Ok(Ok(addresses)) => addresses.collect(),
+                Ok(Err(error)) => return Err(unreachable(error)),
+                Err(_) => return Err(too_late("DNS")),
+            }
+        }
+        None => return Err(AgentSocketError::BadUrl("it has no host")),
+    };
+    let mut last = AgentSocketError::Unreachable("its host has no address".into());
+    for (tried, &address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let untried = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        match tokio::time::timeout(left / untried, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = unreachable(error),
+            Err(_) => last = too_late("TCP"),
+        }
+    }
+    Err(last)
+}
+
+fn unreachable(error: std::io::Error) -> AgentSocketError {
+    AgentSocketError::Unreachable(error.to_string())
+}
+
+fn too_late(what: &str) -> AgentSocketError {
+    AgentSocketError::Unreachable(format!("{what} took too long"))
+}
+
+/// Only texts that cannot contain the URL are passed on.
+fn refusal(error: WsError) -> AgentSocketError {
+    match error {
+        WsError::Http(response) => AgentSocketError::Refused { status: response.status().as_u16() },
+        WsError::Protocol(error) => AgentSocketError::Protocol(error.to_string()),
+        WsError::Io(error) => AgentSocketError::Protocol(error.to_string()),
+        WsError::Url(_) | WsError::HttpFormat(_) => {
+            AgentSocketError::BadUrl("it is no request target")
+        }
+        WsError::Capacity(error) => AgentSocketError::Protocol(error.to_string()),
+        _ => AgentSocketError::Protocol("the connection closed during the upgrade".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Result<String, AgentSocketError> {
+        join_target(&SecretString::from(url), "callspan/1 é").map(String::from)
+    }
+
+    #[test]
+    fn the_query_of_the_join_url_is_kept() {
+        assert_eq!(
+            target("wss://host/calls/1/server_web_socket?sig=a%2Bb&x=1#frag").as_deref(),
+            Ok(
+                "wss://host/calls/1/server_web_socket?sig=a%2Bb&x=1&clientVersion=callspan%2F1+%C3%A9"
+            )
+        );
+        assert_eq!(
+            target("ws://127.0.0.1:9/x").as_deref(),
+            Ok("ws://127.0.0.1:9/x?clientVersion=callspan%2F1+%C3%A9")
+        );
+    }
+
+    #[test]
+    fn only_a_websocket_url_is_joined_and_no_error_shows_it() {
+        for bad in ["", "s3cret", "https://host/s3cret", "wss://", "file:///s3cret"] {
+            let error = target(bad).expect_err(bad);
+            assert!(matches!(error, AgentSocketError::BadUrl(_)), "{bad}: {error}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"));
+        }
+    }
+}

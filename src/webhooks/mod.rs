@@ -1,0 +1,4 @@
+//! What Twilio and Ultravox call.
+
+pub mod signature;
+pub mod twiml;

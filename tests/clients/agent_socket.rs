@@ -1,0 +1,229 @@
+//! Joining agents: over TCP and TLS, and with servers that refuse, hang, break and babble.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actors::ports::{AgentCall, VoiceAgents};
+use callspan::clients::{
+    AgentConnector, AgentSocket, AgentSocketError, UltravoxClient, agent_socket, client_config,
+};
+use futures_util::{SinkExt, StreamExt};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::SecretString;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, accept_async, accept_hdr_async};
+
+use crate::server::{PATIENT, Raw, RawServer, Witness, closed_port, settings};
+
+const SECRET: &str = "j0in-s3cret";
+
+fn url(scheme: &str, address: &str) -> SecretString {
+    SecretString::from(format!("{scheme}://{address}/calls/{SECRET}?k={SECRET}"))
+}
+
+fn patient() -> AgentConnector {
+    AgentConnector::new().expect("TLS").with_timeouts(PATIENT, PATIENT)
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    (listener, address)
+}
+
+/// An agent that joins one caller and hands over its side.
+async fn joined() -> (AgentSocket, WebSocketStream<TcpStream>) {
+    let (listener, address) = listener().await;
+    let join_url = url("ws", &address);
+    let connector = patient();
+    let serve = async {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        accept_async(stream).await.expect("an upgrade")
+    };
+    let (socket, agent) = tokio::join!(connector.connect(&join_url, "callspan/1"), serve);
+    (socket.expect("joined"), agent)
+}
+
+#[actix_web::test]
+async fn the_join_url_is_used_as_it_is_with_our_version_added() {
+    let (listener, address) = listener().await;
+    let (tell, told) = oneshot::channel();
+    actix_web::rt::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut tell = Some(tell);
+        #[expect(clippy::result_large_err, reason = "the callback's type is tungstenite's")]
+        let look = |request: &Request, response: Response| {
+            let seen = (request.uri().to_string(), request.headers().clone());
+            tell.take().expect("asked once").send(seen).expect("the test waits");
+            Ok(response)
+        };
+        accept_hdr_async(stream, look).await.expect("an upgrade")
+    });
+
+    let socket = agent_socket::connect(&url("ws", &address), "callspan/1").await.expect("joined");
+
+    let (target, headers) = told.await.expect("a request");
+    assert_eq!(target, format!("/calls/{SECRET}?k={SECRET}&clientVersion=callspan%2F1"));
+    assert!(!headers.contains_key("sec-websocket-extensions"), "{headers:?}");
+    assert!(!headers.contains_key("sec-websocket-protocol"), "{headers:?}");
+    let MaybeTlsStream::Plain(tcp) = socket.get_ref() else { panic!("ws is not encrypted") };
+    assert!(tcp.nodelay().expect("a socket option"));
+    let config = socket.get_config();
+    assert!(config.read_buffer_size <= 8 * 1024, "allocated for every call");
+    assert!(config.max_write_buffer_size < 1024 * 1024, "a stuck agent takes no memory");
+}
+
+#[actix_web::test]
+async fn a_burst_of_thirty_seconds_fits_and_an_endless_one_does_not() {
+    let (mut socket, mut agent) = joined().await;
+    let burst = vec![7; 480_000];
+    let sending = agent.send(Message::binary(burst.clone()));
+    let (sent, received) = tokio::join!(sending, socket.next());
+    sent.expect("sent");
+    let received = received.expect("a message").expect("readable");
+    assert!(received.into_data() == burst);
+
+    actix_web::rt::spawn(async move {
+        let _ = agent.send(Message::binary(vec![7; 1024 * 1024 + 1])).await;
+    });
+    let error = socket.next().await.expect("an answer");
+    assert!(matches!(error, Err(WsError::Capacity(_))), "{error:?}");
+}
+
+#[actix_web::test]
+async fn a_close_and_a_break_can_be_told_apart() {
+    let (mut socket, mut agent) = joined().await;
+    let closing = agent.close(None);
+    let (closed, seen) = tokio::join!(closing, socket.next());
+    closed.expect("closed");
+    assert!(matches!(seen, Some(Ok(Message::Close(_)))), "{seen:?}");
+
+    let (mut socket, agent) = joined().await;
+    agent.get_ref().set_zero_linger().expect("linger");
+    drop(agent);
+    let seen = socket.next().await;
+    assert!(matches!(seen, Some(Err(WsError::Io(_) | WsError::Protocol(_)))), "{seen:?}");
+}
+
+#[actix_web::test]
+async fn a_server_that_will_not_join_us_says_so() {
+    let raw = |text: &str| Raw::Bytes(text.as_bytes().to_vec());
+    for status in [401, 403, 404, 500] {
+        let server =
+            RawServer::start(raw(&format!("HTTP/1.1 {status} no\r\nContent-Length: 0\r\n\r\n")))
+                .await;
+        let error = patient().connect(&url("ws", &server.address), "v").await;
+        assert_eq!(error.map(drop), Err(AgentSocketError::Refused { status }));
+    }
+    let accept_wrong = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n";
+    for behaviour in [raw("garbage\r\n\r\n"), raw(""), raw(accept_wrong), Raw::Reset] {
+        let server = RawServer::start(behaviour.clone()).await;
+        let error = patient().connect(&url("ws", &server.address), "v").await;
+        let error = error.map(drop).expect_err("no upgrade");
+        assert!(matches!(error, AgentSocketError::Protocol(_)), "{behaviour:?}: {error:?}");
+        assert!(!format!("{error} {error:?}").contains(SECRET), "{error}");
+        assert_eq!(server.connections(), 1);
+    }
+    let server = RawServer::start(Raw::Silence).await;
+    let hasty = patient().with_timeouts(PATIENT, Duration::from_millis(300));
+    let error = hasty.connect(&url("ws", &server.address), "v").await;
+    assert_eq!(error.map(drop), Err(AgentSocketError::Timeout));
+}
+
+#[actix_web::test]
+async fn a_server_that_is_not_there_may_be_tried_again() {
+    let nobody = format!("127.0.0.1:{}", closed_port());
+    for (scheme, address) in
+        [("ws", nobody.as_str()), ("wss", &nobody), ("wss", "callspan.invalid")]
+    {
+        let error = patient().connect(&url(scheme, address), "v").await;
+        let error = error.map(drop).expect_err("nobody there");
+        assert!(matches!(error, AgentSocketError::Unreachable(_)), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains(SECRET), "{error}");
+    }
+}
+
+/// A certificate for `localhost` that no machine trusts, and a server that shows it.
+fn certificate() -> (CertificateDer<'static>, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a server config");
+    (certificate, TlsAcceptor::from(Arc::new(config)))
+}
+
+#[actix_web::test]
+async fn tls_is_checked_before_anything_is_sent() {
+    let (root, acceptor) = certificate();
+    let (listener, address) = listener().await;
+    let address = address.replace("127.0.0.1", "localhost");
+    actix_web::rt::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            actix_web::rt::spawn(async move {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                let mut agent = accept_async(stream).await.expect("an upgrade");
+                while let Some(Ok(message)) = agent.next().await {
+                    if message.is_binary() {
+                        agent.send(message).await.expect("sent");
+                    }
+                }
+            });
+        }
+    });
+
+    let trusting = AgentConnector::with_tls(client_config(&[root]).expect("TLS"))
+        .with_timeouts(PATIENT, PATIENT);
+    let mut socket = trusting.connect(&url("wss", &address), "v").await.expect("joined");
+    socket.send(Message::binary(vec![1, 2, 3])).await.expect("sent");
+    let echo = socket.next().await.expect("a message").expect("readable");
+    assert_eq!(echo.into_data().as_ref(), [1, 2, 3]);
+
+    let error = patient().connect(&url("wss", &address), "v").await;
+    let error = error.map(drop).expect_err("not trusted");
+    assert!(matches!(error, AgentSocketError::Unreachable(_)), "{error:?}");
+}
+
+#[actix_web::test]
+async fn an_agent_is_given_back_with_a_normal_close() {
+    let (listener, address) = listener().await;
+    let (tell, told) = oneshot::channel();
+    actix_web::rt::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut agent = accept_async(stream).await.expect("an upgrade");
+        // It starts to talk at once, as agents do.
+        for _ in 0..50 {
+            let _ = agent.send(Message::binary(vec![0; 320])).await;
+        }
+        while let Some(Ok(message)) = agent.next().await {
+            if let Message::Close(frame) = message {
+                tell.send(frame.map(|frame| frame.code)).expect("the test waits");
+                break;
+            }
+        }
+        while let Some(Ok(_)) = agent.next().await {}
+    });
+    let witness = Witness::new();
+    let observer = Arc::clone(&witness);
+    let client =
+        UltravoxClient::with_settings("http://127.0.0.1:1", observer, settings(), patient());
+    let join_url = url("ws", &address);
+
+    let agent = AgentCall { ultravox_call_id: "call-1".into(), join_url };
+    client.expect("a client").release(&agent).await;
+
+    assert_eq!(told.await.expect("a close"), Some(CloseCode::Normal));
+    assert_eq!(witness.reports(), ["ultravox release 101"]);
+}
