@@ -1,3 +1,4 @@
 //! The service.
 
 pub mod secrets;
+pub mod store;
