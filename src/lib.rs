@@ -1,4 +1,5 @@
 //! The service.
 
+pub mod config;
 pub mod secrets;
 pub mod store;
