@@ -1,4 +1,7 @@
 //! The service.
 
 pub mod clients;
+pub mod config;
+pub mod secrets;
+pub mod store;
 pub mod webhooks;

@@ -1,0 +1,72 @@
+//! What must outlive the process: companies, keys, calls and their timelines.
+//!
+//! One [`Store`] with one behaviour over two engines. Every query is written once; the few that
+//! cannot be the same say so. Ids, statuses and phone numbers are parsed when they are read, so a
+//! caller never sees a raw row. Secrets are sealed on the way in and opened on the way out.
+//!
+//! Calls write through the [`Journal`], which lets them go on while the database is away.
+
+mod api_keys;
+mod calls;
+mod companies;
+mod error;
+mod events;
+mod journal;
+mod nodes;
+#[cfg(test)]
+mod plans;
+mod pools;
+mod reseal;
+mod rows;
+mod write;
+
+use std::sync::Arc;
+
+use crate::secrets::Sealer;
+pub use api_keys::{ApiKey, KeyHash, NewApiKey};
+pub use companies::{CompanySettings, TwilioSettings, UltravoxConfig, UltravoxSettings};
+pub use error::StoreError;
+pub use journal::Journal;
+use pools::{Pools, in_time, on_pool};
+pub use rows::{CallRow, Direction, EventRow, InvalidNodeId, Medium, NewCall, NodeId};
+pub use write::{Change, Entry};
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pools: Pools,
+    sealer: Arc<Sealer>,
+}
+
+impl Store {
+    /// Opens the database named by a `sqlite://` or `postgres://` URL and brings its schema up to
+    /// date.
+    pub async fn connect(url: &str, sealer: Sealer) -> Result<Store, StoreError> {
+        let pools = Pools::connect(url).await?;
+        pools.migrate().await?;
+        Ok(Store { pools, sealer: Arc::new(sealer) })
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on_pool!(self.reader, |db| {
+            sqlx::query("SELECT 1").execute(db).await?;
+            Ok(())
+        })
+    }
+
+    /// Closes all connections, once those in use are given back.
+    pub async fn close(&self) {
+        self.pools.close().await;
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let engine = match self.pools {
+            Pools::Sqlite { .. } => "SQLite",
+            Pools::Postgres(_) => "PostgreSQL",
+        };
+        f.debug_struct("Store").field("engine", &engine).finish_non_exhaustive()
+    }
+}
