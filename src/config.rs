@@ -27,8 +27,9 @@ pub use errors::{ConfigErrors, Problem, Source};
 pub use help::{secrets_help, serve_args, with_settings};
 pub use layers::{DEFAULT_FILE, Found, Layers};
 use settings::{Fallback, Kind, SETTINGS, Setting};
-pub use values::{DatabaseUrl, LogFormat, PublicUrl, Recordings};
+pub use values::{DatabaseUrl, LogFormat, Recordings};
 
+use crate::public_url::PublicUrl;
 use crate::secrets::Sealer;
 use crate::store::{CompanySettings, TwilioSettings, UltravoxSettings};
 

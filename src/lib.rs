@@ -1,7 +1,20 @@
-//! The service.
+//! Callspan: a bridge between Twilio phone calls and Ultravox voice agents.
+//!
+//! Everything that touches the outside world lives here; what a call is, and every decision about
+//! it, lives in the crate `actors`.
 
+mod api;
+pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod metrics;
+pub mod public_url;
+mod recovery;
 pub mod secrets;
+pub mod startup;
 pub mod store;
 pub mod webhooks;
+mod ws;
+
+/// How we introduce ourselves to Ultravox.
+pub const CLIENT_VERSION: &str = concat!("callspan/", env!("CARGO_PKG_VERSION"));

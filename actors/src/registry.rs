@@ -125,9 +125,12 @@ impl Registry {
         Ok(answer)
     }
 
-    /// The actor of a live call.
-    pub fn get(&self, id: CallId) -> Option<Addr<CallSession>> {
-        self.lock().get(&id).map(|entry| entry.call.clone())
+    /// The actor of a live call, and whose phone line it uses.
+    pub fn get(&self, id: CallId) -> Option<(TwilioAccount, Addr<CallSession>)> {
+        let calls = self.lock();
+        let entry = calls.get(&id)?;
+        let account = entry.lifeline.lock().unwrap_or_else(PoisonError::into_inner).account.clone();
+        Some((account, entry.call.clone()))
     }
 
     /// How many calls are live.

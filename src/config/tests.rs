@@ -44,7 +44,7 @@ fn file(folder: &Path, text: &str) -> String {
 fn nothing_needs_to_be_set() {
     let config = parse(&[]).expect("defaults");
     assert_eq!(config.bind.to_string(), "127.0.0.1:8000");
-    assert_eq!(config.public_url.as_str(), "http://localhost:8000");
+    assert_eq!(config.public_url.to_string(), "http://localhost:8000");
     assert_eq!(config.ring_timeout, Duration::from_secs(60));
     assert_eq!(config.max_active_calls, 1000);
     assert_eq!(config.recordings, Recordings::Off);

@@ -9,37 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-/// How Twilio reaches us. Kept without a trailing slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl(String);
-
-impl PublicUrl {
-    /// The URL, without a trailing slash.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The URL of a path of ours, which starts with a slash.
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
-    }
-
-    /// The same as a WebSocket: `wss` for `https`, `ws` for `http`.
-    pub fn websocket(&self, path: &str) -> String {
-        format!("ws{}{path}", self.0.strip_prefix("http").unwrap_or(&self.0))
-    }
-
-    /// Whether Twilio's real service could use it.
-    pub fn is_https(&self) -> bool {
-        self.0.starts_with("https:")
-    }
-}
-
-impl fmt::Display for PublicUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use crate::public_url::{InvalidPublicUrl, PublicUrl};
 
 /// Where the database is. Prints without its password.
 #[derive(Clone)]
@@ -104,7 +74,8 @@ pub(super) fn address(raw: &str) -> Result<SocketAddr, String> {
 }
 
 pub(super) fn public_url(raw: &str) -> Result<PublicUrl, String> {
-    http_url(raw).map(PublicUrl)
+    let url = http_url(raw)?;
+    url.parse().map_err(|error: InvalidPublicUrl| error.to_string())
 }
 
 /// An absolute http(s) URL, without its trailing slash.
@@ -202,11 +173,11 @@ mod tests {
     #[test]
     fn a_public_url_becomes_webhooks_and_sockets() {
         let url = public_url("https://calls.example.com/voice/").expect("good");
-        assert_eq!(url.join("/twilio/voice"), "https://calls.example.com/voice/twilio/voice");
+        assert_eq!(url.http("/twilio/voice"), "https://calls.example.com/voice/twilio/voice");
         assert_eq!(url.websocket("/twilio/media"), "wss://calls.example.com/voice/twilio/media");
         let local = public_url("http://localhost:8000").expect("good");
         assert_eq!(local.websocket("/media"), "ws://localhost:8000/media");
-        assert!(url.is_https() && !local.is_https());
+        assert!(url.is_secure() && !local.is_secure());
         let bad =
             ["localhost:8000", "ftp://a.b", "https://u:p@a.b", "https://a.b/?x=1", "https://a.b#c"];
         for bad in bad {

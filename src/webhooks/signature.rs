@@ -8,8 +8,6 @@
 //! The scheme has no timestamp. Replays are the business of whoever handles the request.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
+
+use crate::public_url::PublicUrl;
 
 /// The request does not come from Twilio, or not unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,78 +56,6 @@ pub enum SignedBody<'a> {
     Form(&'a [u8]),
     /// Any other body, by its hash, which is in the query as `bodySHA256`.
     Other(&'a [u8]),
-}
-
-/// Where Twilio reaches us: `https://bridge.example.com`, perhaps with a port and a path before
-/// ours. Kept as written, because what was written is what gets signed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicUrl {
-    secure: bool,
-    /// Host and perhaps port.
-    authority: String,
-    /// Path without trailing slash; empty for most.
-    prefix: String,
-}
-
-/// A string that is not a public URL.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a public URL: {0}")]
-pub struct InvalidPublicUrl(&'static str);
-
-impl PublicUrl {
-    /// The URL of a page of ours; `path_and_query` starts with a slash.
-    pub fn http(&self, path_and_query: &str) -> String {
-        let scheme = if self.secure { "https" } else { "http" };
-        format!("{scheme}://{}{}{path_and_query}", self.authority, self.prefix)
-    }
-
-    /// The same for a WebSocket: `wss`, or `ws` where the public URL is `http`.
-    pub fn websocket(&self, path: &str) -> String {
-        let scheme = if self.secure { "wss" } else { "ws" };
-        format!("{scheme}://{}{}{path}", self.authority, self.prefix)
-    }
-
-    /// Whether Twilio reaches us over TLS.
-    pub fn is_secure(&self) -> bool {
-        self.secure
-    }
-}
-
-impl FromStr for PublicUrl {
-    type Err = InvalidPublicUrl;
-
-    fn from_str(raw: &str) -> Result<Self, InvalidPublicUrl> {
-        let raw = raw.trim();
-        let url = Url::parse(raw).map_err(|_| InvalidPublicUrl("it cannot be read as a URL"))?;
-        let secure = match url.scheme() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(InvalidPublicUrl("it must start with https:// or http://")),
-        };
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(InvalidPublicUrl("it must end with the path"));
-        }
-        let (_, rest) = raw
-            .split_once("://")
-            .ok_or(InvalidPublicUrl("it must start with https:// or http://"))?;
-        let (authority, prefix) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
-            None => (rest, ""),
-        };
-        // Twilio does not sign user and password.
-        let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        if authority.is_empty() || authority.contains(['\\', ' ']) {
-            return Err(InvalidPublicUrl("it has no host"));
-        }
-        let prefix = prefix.trim_end_matches('/');
-        Ok(PublicUrl { secure, authority: authority.into(), prefix: prefix.into() })
-    }
-}
-
-impl fmt::Display for PublicUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.http(""))
-    }
 }
 
 /// The parameters of a form body: decoded, in the order they came, duplicates kept.
@@ -227,17 +155,17 @@ fn check_hash(path_and_query: &str, body: &[u8]) -> Result<(), BadSignature> {
 
 /// The ways Twilio may have spelled the URL it was given.
 fn spellings(public_url: &PublicUrl, path_and_query: &str, upgrade: bool) -> BTreeSet<String> {
-    let (scheme, default_port) = match (upgrade, public_url.secure) {
+    let (scheme, default_port) = match (upgrade, public_url.is_secure()) {
         (false, true) => ("https", 443),
         (false, false) => ("http", 80),
         (true, true) => ("wss", 443),
         (true, false) => ("ws", 80),
     };
-    let given = public_url.authority.as_str();
+    let given = public_url.authority();
     let host = without_port(given);
     let authorities = [given.to_owned(), host.to_owned(), format!("{host}:{default_port}")];
 
-    let prefix = public_url.prefix.as_str();
+    let prefix = public_url.prefix();
     let mut paths = vec![format!("{prefix}{path_and_query}")];
     // A proxy in front of us may or may not take the prefix off.
     if !prefix.is_empty() && path_and_query.starts_with(prefix) {

@@ -519,17 +519,17 @@ impl Bridge {
     }
 
     fn agent_closed(&mut self, now: Instant, code: Option<u16>, reason: String) {
-        let was_joined = matches!(self.agent, Agent::Joined { .. });
-        self.agent = Agent::Gone;
+        let was_joined = match std::mem::replace(&mut self.agent, Agent::Gone) {
+            Agent::Joining { .. } => false,
+            Agent::Joined { .. } => true,
+            Agent::Gone => return,
+        };
         self.notices.push_back(Notice::AgentLeft { code, reason });
         // Ultravox ends a call with 1000, or without a code (1005); everything else is a failure.
         let then = match code {
             Some(1000 | 1005) if was_joined => EndReason::AgentHungUp,
             _ => EndReason::AgentLost,
         };
-        if let Phase::Goodbye { .. } = self.phase {
-            return;
-        }
         self.downlink.finish();
         self.phase = Phase::Goodbye { until: now + GOODBYE_LIMIT, then };
         if self.writer.is_none() {

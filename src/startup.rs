@@ -1,0 +1,194 @@
+//! Puts the service together, runs it, and ends it in order.
+//!
+//! Starting is all or nothing: the database is opened and brought up to date, the address is
+//! bound, and only then does anything run. Ending is a drain: no new calls, live calls finish,
+//! what is left is hung up, everything is written, and only then does the server stop.
+
+mod http_service;
+mod server;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor as _, Addr, Arbiter};
+use actix_web::web;
+use actors::ids::CompanyId;
+use actors::ports::{Ports, VoiceAgents};
+use actors::registry::Registry;
+use jiff::Timestamp;
+use secrecy::SecretString;
+use tracing::info;
+
+use crate::api::{AdminKey, NewAdminKey, ensure_admin_key};
+use crate::clients::agent_socket::AgentConnector;
+use crate::clients::twilio::TwilioClient;
+use crate::clients::ultravox::UltravoxClient;
+use crate::clients::{ClientSetupError, TlsSetupError};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::public_url::PublicUrl;
+use crate::recovery;
+use crate::secrets::key_file::{self, KeyError};
+use crate::store::{Journal, NodeId, Store, StoreError};
+
+pub use http_service::HttpService;
+use http_service::{Drain, Hurry};
+
+/// The company that the environment describes.
+const COMPANY_FROM_ENVIRONMENT: CompanyId = CompanyId(1);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartupError {
+    /// The key that secrets are sealed under.
+    #[error("the master key: {0}")]
+    Key(#[from] KeyError),
+    /// The database.
+    #[error("the database: {0}")]
+    Store(#[from] StoreError),
+    /// What is needed to reach the vendors.
+    #[error("the connection to a vendor cannot be set up: {0}")]
+    Client(#[from] ClientSetupError),
+    /// The roots of trust.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] TlsSetupError),
+    /// Our own certificate.
+    #[error("CALLSPAN_TLS_CERT and CALLSPAN_TLS_KEY: {0}")]
+    Certificate(#[from] tls::CertificateError),
+    /// The address to listen on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// What every handler may use.
+pub(crate) struct Context {
+    pub(crate) store: Store,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) telephony: Arc<TwilioClient>,
+    pub(crate) connector: AgentConnector,
+    pub(crate) public_url: PublicUrl,
+    pub(crate) admin_key: AdminKey,
+    pub(crate) metrics_token: Option<SecretString>,
+    pub(crate) node: NodeId,
+    pub(crate) apology: String,
+    pub(crate) ring_timeout: Duration,
+    pub(crate) max_call: Duration,
+}
+
+/// A running service.
+pub struct Application {
+    address: SocketAddr,
+    new_admin_key: Option<NewAdminKey>,
+    service: Addr<HttpService>,
+    context: web::Data<Context>,
+}
+
+impl Application {
+    /// Starts the service on the current actix system.
+    pub async fn start(config: Config) -> Result<Application, StartupError> {
+        let url = config.database_url.expose();
+        let sealer = key_file::load(config.master_key.as_ref(), url)?;
+        let store = Store::connect(url, sealer).await?;
+        let resealed = store.reseal().await?;
+        if resealed > 0 {
+            info!(resealed, "{resealed} secrets are now sealed under the first master key");
+        }
+        if let Some(settings) = config.company_settings() {
+            store.upsert_company(COMPANY_FROM_ENVIRONMENT, &settings, Timestamp::now()).await?;
+        }
+        let new_admin_key = ensure_admin_key(&store, config.admin_key.as_ref()).await?;
+
+        let context = web::Data::new(build_context(&config, store)?);
+        let (address, server) = server::bind(&config, context.clone())?;
+        context.store.register(context.node, Timestamp::now()).await?;
+        actix_web::rt::spawn(recovery::beat(context.clone()));
+        let service = HttpService::new(server, context.clone()).start();
+        info!(%address, public_url = %context.public_url, "ready on {address}");
+        Ok(Application { address, new_admin_key, service, context })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The admin key that was made because there was none. It cannot be read again.
+    pub fn take_new_admin_key(&mut self) -> Option<SecretString> {
+        self.new_admin_key.take().map(|NewAdminKey(key)| key)
+    }
+
+    /// How many calls are live.
+    pub fn live_calls(&self) -> usize {
+        self.context.registry.count()
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.context.store
+    }
+
+    /// Waits until what is known of all calls is written. False when that took too long.
+    pub async fn flush(&self, limit: Duration) -> bool {
+        self.context.journal.flush(limit).await
+    }
+
+    /// Takes no new calls, lets live ones finish for at most `grace`, hangs up the rest, and stops.
+    pub async fn drain(&self, grace: Duration) {
+        // An error means that it has stopped already.
+        let _ = self.service.send(Drain { grace }).await;
+    }
+
+    /// Cuts the grace of a drain short.
+    pub fn hurry(&self) {
+        self.service.do_send(Hurry);
+    }
+}
+
+fn build_context(config: &Config, store: Store) -> Result<Context, StartupError> {
+    let metrics = Arc::new(Metrics::new());
+    let telephony = Arc::new(TwilioClient::new(&config.twilio_api_url, metrics.clone())?);
+    let agents: Arc<dyn VoiceAgents> =
+        Arc::new(UltravoxClient::new(&config.ultravox_api_url, metrics.clone())?);
+    let journal = Arc::new(Journal::spawn(store.clone()));
+    let ports = Ports {
+        telephony: telephony.clone(),
+        agents,
+        log: journal.clone(),
+        observer: metrics.clone(),
+    };
+    let arbiter = Arbiter::current();
+    Ok(Context {
+        registry: Registry::new(ports, arbiter, config.max_active_calls),
+        store,
+        journal,
+        metrics,
+        telephony,
+        connector: AgentConnector::new()?,
+        public_url: config.public_url.clone(),
+        admin_key: AdminKey::new(config.admin_key.as_ref()),
+        metrics_token: config.metrics_token.clone(),
+        node: NodeId::generate(),
+        apology: config.apology.clone(),
+        ring_timeout: config.ring_timeout,
+        max_call: config.max_call,
+    })
+}
+
+/// Brings the database's schema up to date.
+pub async fn migrate(config: &Config) -> Result<(), StartupError> {
+    let url = config.database_url.expose();
+    let sealer = key_file::load(config.master_key.as_ref(), url)?;
+    let store = Store::connect(url, sealer).await?;
+    store.close().await;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! The HTTP server: its routes, limits and address.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpResponse, HttpServer, web};
+
+use crate::api::{compat, observe, platform};
+use crate::config::Config;
+use crate::webhooks::{self, paths};
+use crate::ws;
+
+use super::{Context, StartupError, tls};
+
+/// Largest body of a webhook. Twilio's have about a kilobyte.
+const WEBHOOK_BYTES: usize = 64 * 1024;
+/// Largest body of an API request.
+const API_BYTES: usize = 1024 * 1024;
+/// How long open requests may take to finish when the server stops.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// What a socket may hold back before its writer has to wait: 32 media messages of 200 ms would
+/// be more than Twilio ever lags.
+const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Binds the address and prepares the server, which runs once it is awaited.
+pub(super) fn bind(
+    config: &Config,
+    context: web::Data<Context>,
+) -> Result<(SocketAddr, Server), StartupError> {
+    let address = config.bind;
+    let cannot = |source| StartupError::Bind { address, source };
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
+    let listener = TcpListener::bind(address).map_err(cannot)?;
+    let bound = listener.local_addr().map_err(cannot)?;
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(context.clone())
+            .wrap(from_fn(observe))
+            .configure(routes)
+            .default_service(web::to(|| async { HttpResponse::NotFound().body("not found") }))
+    })
+    .workers(config.workers.get())
+    .disable_signals()
+    .tcp_nodelay(true)
+    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+    .shutdown_timeout(STOP_LIMIT.as_secs());
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls),
+        None => server.listen(listener),
+    };
+    Ok((bound, server.map_err(cannot)?.run()))
+}
+
+fn routes(app: &mut web::ServiceConfig) {
+    app.route("/metrics", web::get().to(platform::metrics))
+        .route("/healthz", web::get().to(platform::healthz))
+        .route("/readyz", web::get().to(platform::readyz))
+        .route(paths::MEDIA, web::get().to(ws::media))
+        .service(
+            web::scope("/twilio")
+                .app_data(web::PayloadConfig::new(WEBHOOK_BYTES))
+                .route(tail(paths::ANSWER), web::post().to(webhooks::calls::answer))
+                .route(tail(paths::STATUS), web::post().to(webhooks::calls::status))
+                .route(tail(paths::STREAM_STATUS), web::post().to(webhooks::calls::stream_status))
+                .route(tail(paths::STREAM_ENDED), web::post().to(webhooks::calls::stream_ended)),
+        )
+        .service(
+            web::resource("/api/ultravox-calls/initiate-call")
+                .app_data(web::PayloadConfig::new(API_BYTES))
+                .route(web::post().to(compat::initiate_call)),
+        );
+}
+
+/// A route of Twilio's, within the scope `/twilio`.
+fn tail(route: &str) -> &str {
+    route.strip_prefix("/twilio").expect("all routes of Twilio's begin so")
+}

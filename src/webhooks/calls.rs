@@ -1,0 +1,220 @@
+//! What Twilio asks and reports about one call.
+//!
+//! Every request names our call in its path and must be signed with that company's token. News may
+//! come twice, late and in any order: the call's core and the store only ever move it forward.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::bridge::TOKEN_PARAMETER;
+use actors::call::{CallStatus, CallUpdate, EndReason};
+use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
+use actors::ids::{CallId, CallSid};
+use actors::ports::{CallLog as _, Telephony as _, TwilioAccount};
+use bytes::Bytes;
+use tracing::{info, warn};
+
+use crate::startup::Context;
+use crate::store::StoreError;
+
+use super::signature::{FormParams, SignedBody};
+use super::twiml::{self, Stream, Verb};
+use super::{paths, reject};
+
+/// A signed request about a call.
+struct News {
+    id: CallId,
+    account: TwilioAccount,
+    form: FormParams,
+    call_sid: CallSid,
+}
+
+/// Serves `POST /twilio/answer/{call_id}`: the call is answered, what now?
+pub(crate) async fn answer(
+    request: HttpRequest,
+    body: Bytes,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> HttpResponse {
+    let news = match receive(&context, &request, &body, &path).await {
+        Ok(news) => news,
+        Err(refusal) => return refusal,
+    };
+    let token = match context.registry.get(news.id) {
+        Some((_, call)) => call.send(AnswerCall { call_sid: news.call_sid }).await,
+        None => return apology(&context),
+    };
+    let Ok(Ok(token)) = token else {
+        info!(call.id = %news.id, "call {} was answered too late", news.id);
+        return apology(&context);
+    };
+    let public = &context.public_url;
+    let (stream, action, status) = (
+        public.websocket(&paths::media(news.id)),
+        public.http(&paths::stream_ended(news.id)),
+        public.http(&paths::stream_status(news.id)),
+    );
+    let parameters = [(TOKEN_PARAMETER, secrecy::ExposeSecret::expose_secret(&token))];
+    twiml_response(&[
+        Verb::Connect {
+            action: Some(&action),
+            stream: Stream {
+                url: &stream,
+                status_callback: Some(&status),
+                parameters: &parameters,
+            },
+        },
+        Verb::Hangup,
+    ])
+}
+
+/// Serves `POST /twilio/status/{call_id}`: how the call stands.
+pub(crate) async fn status(
+    request: HttpRequest,
+    body: Bytes,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> HttpResponse {
+    let news = match receive(&context, &request, &body, &path).await {
+        Ok(news) => news,
+        Err(refusal) => return refusal,
+    };
+    let Some(status) = news.form.get("CallStatus").and_then(|word| word.parse().ok()) else {
+        return reject(&context, StatusCode::BAD_REQUEST, "no_call_status");
+    };
+    match context.registry.get(news.id) {
+        Some((_, call)) => {
+            let told = call.send(PhoneNews { call_sid: news.call_sid, status }).await;
+            if told.is_err() {
+                // Its actor has just died, and the registry ends the call.
+                warn!(call.id = %news.id, "call {} could not be told that it is {status}", news.id);
+            }
+        }
+        None => late_status(&context, news, status).await,
+    }
+    HttpResponse::NoContent().finish()
+}
+
+/// News of a call that is not live here: it is over, or its node is gone.
+async fn late_status(context: &Context, news: News, status: CallStatus) {
+    let row = match context.store.call(news.id).await {
+        Ok(Some(row)) => row,
+        Ok(None) => return,
+        Err(error) => {
+            warn!(call.id = %news.id, %error, "call {} is {status}, which is not stored", news.id);
+            return;
+        }
+    };
+    if row.status.is_final() && !status.is_final() {
+        // We gave it up, and yet it rings: nobody would answer for it.
+        warn!(call.id = %news.id, "call {} is over, yet {status}; hanging up", news.id);
+        if let Err(error) = context.telephony.hang_up(&news.account, &news.call_sid).await {
+            warn!(call.id = %news.id, %error, "call {} is not hung up", news.id);
+        }
+        return;
+    }
+    if row.call_sid.is_none() {
+        context.journal.record(news.id, CallUpdate::Placed(news.call_sid));
+    }
+    let update = match status.is_final() {
+        false => CallUpdate::Status(status),
+        true => {
+            CallUpdate::Ended { status, reason: EndReason::NodeLost, detail: None, duration: None }
+        }
+    };
+    context.journal.record(news.id, update);
+}
+
+/// Serves `POST /twilio/stream-status/{call_id}`: how the media stream fares, seen from Twilio.
+pub(crate) async fn stream_status(
+    request: HttpRequest,
+    body: Bytes,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> HttpResponse {
+    let news = match receive(&context, &request, &body, &path).await {
+        Ok(news) => news,
+        Err(refusal) => return refusal,
+    };
+    let Some(event) = news.form.get("StreamEvent") else {
+        return reject(&context, StatusCode::BAD_REQUEST, "no_stream_event");
+    };
+    if let Some((_, call)) = context.registry.get(news.id) {
+        let event = event.chars().take(40).collect();
+        let error = news.form.get("StreamError").map(|text| text.chars().take(300).collect());
+        if call.send(StreamReport { event, error }).await.is_err() {
+            warn!(call.id = %news.id, "call {} could not be told of its stream", news.id);
+        }
+    }
+    HttpResponse::NoContent().finish()
+}
+
+/// Serves `POST /twilio/stream-ended/{call_id}`, the action of `<Connect>`: what now?
+pub(crate) async fn stream_ended(
+    request: HttpRequest,
+    body: Bytes,
+    path: web::Path<String>,
+    context: web::Data<Context>,
+) -> HttpResponse {
+    let news = match receive(&context, &request, &body, &path).await {
+        Ok(news) => news,
+        Err(refusal) => return refusal,
+    };
+    let after = match context.registry.get(news.id) {
+        Some((_, call)) => call.send(ConnectEnded).await.unwrap_or(AfterStream::Apologise),
+        // The call has just ended in good order, or the node that carried it is gone.
+        None => match context.store.call(news.id).await {
+            Ok(Some(row)) if row.status.is_final() => AfterStream::HangUp,
+            _ => AfterStream::Apologise,
+        },
+    };
+    match after {
+        AfterStream::HangUp => twiml_response(&[Verb::Hangup]),
+        AfterStream::Apologise => apology(&context),
+    }
+}
+
+/// Finds the call a request is about and proves that Twilio sent it.
+async fn receive(
+    context: &Context,
+    request: &HttpRequest,
+    body: &[u8],
+    id: &str,
+) -> Result<News, HttpResponse> {
+    let unknown = || reject(context, StatusCode::NOT_FOUND, "unknown_call");
+    let id: CallId = id.parse().map_err(|_| unknown())?;
+    let account = match context.registry.get(id) {
+        Some((account, _)) => account,
+        None => match account_of(context, id).await {
+            Ok(Some(account)) => account,
+            Ok(None) => return Err(unknown()),
+            Err(error) => {
+                warn!(call.id = %id, %error, "a webhook of call {id} cannot be checked");
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Err(reject(context, status, "database"));
+            }
+        },
+    };
+    super::check_signature(context, request, &account, SignedBody::Form(body))
+        .map_err(|bad| reject(context, StatusCode::FORBIDDEN, bad.label()))?;
+    let form = FormParams::parse(body);
+    let call_sid = form.get("CallSid").and_then(|sid| sid.parse().ok());
+    let call_sid =
+        call_sid.ok_or_else(|| reject(context, StatusCode::BAD_REQUEST, "no_call_sid"))?;
+    Ok(News { id, account, form, call_sid })
+}
+
+async fn account_of(context: &Context, id: CallId) -> Result<Option<TwilioAccount>, StoreError> {
+    match context.store.company_of_call(id).await? {
+        Some(company) => context.store.twilio_account(company).await,
+        None => Ok(None),
+    }
+}
+
+fn twiml_response(verbs: &[Verb<'_>]) -> HttpResponse {
+    HttpResponse::Ok().content_type(twiml::CONTENT_TYPE).body(twiml::document(verbs))
+}
+
+fn apology(context: &Context) -> HttpResponse {
+    let say = Verb::Say { text: &context.apology, language: None, voice: None };
+    twiml_response(&[say, Verb::Hangup])
+}
