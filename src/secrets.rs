@@ -4,7 +4,7 @@
 //! 32-byte key. It is bound to the [`Place`] it is stored in: copied to another column or row it
 //! does not open. Of several keys the first seals and all open, which is how a key is rotated.
 //!
-//! Where keys come from is the business of [`key_file`](crate::secrets::key_file).
+//! Where keys come from is the business of [`key_file`].
 
 pub mod key_file;
 

@@ -352,7 +352,7 @@ pub static SETTINGS: &[Setting] = &[
     secret(
         "CALLSPAN_ADMIN_KEY",
         "admin_key",
-        Kind::Secret { min_chars: 16 },
+        Kind::Secret { min_chars: 10 },
         Described("made at the first start and printed once"),
         "Admin API key",
     ),

@@ -7,14 +7,16 @@
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
-
-use super::{InvalidKeys, KEY_BYTES, Sealer};
 use chacha20poly1305::Key;
 use chacha20poly1305::aead::Generate;
+use secrecy::SecretString;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use super::{InvalidKeys, KEY_BYTES, Sealer};
 
 /// The name of the key's file, in the folder of the database.
 pub const KEY_FILE: &str = "callspan.key";
@@ -88,10 +90,14 @@ pub fn load(master_key: Option<&SecretString>, database_url: &str) -> Result<Sea
 
 /// Where the key of an SQLite database lies; `None` when the URL names no file.
 pub fn path_beside(database_url: &str) -> Option<PathBuf> {
-    let rest = database_url.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let file = rest.split_once('?').map_or(rest, |(file, _)| file);
-    (!file.is_empty() && file != ":memory:").then(|| Path::new(file).with_file_name(KEY_FILE))
+    let in_memory = database_url.contains(":memory:") || database_url.contains("mode=memory");
+    if in_memory || !database_url.starts_with("sqlite:") {
+        return None;
+    }
+    // The driver's own reading, so that both lie in one folder however the URL is written.
+    let options = SqliteConnectOptions::from_str(database_url).ok()?;
+    let file = options.get_filename();
+    file.file_name().map(|_| file.with_file_name(KEY_FILE))
 }
 
 fn read_or_make(path: &Path) -> Result<Sealer, KeyError> {
@@ -201,5 +207,7 @@ mod tests {
         assert_eq!(beside("sqlite://callspan.db?mode=rwc").as_deref(), Some("callspan.key"));
         assert_eq!(beside("sqlite:///var/lib/c.db").as_deref(), Some("/var/lib/callspan.key"));
         assert_eq!(beside("sqlite:data/c.db").as_deref(), Some("data/callspan.key"));
+        assert_eq!(beside("sqlite://my%20data/c.db").as_deref(), Some("my data/callspan.key"));
+        assert_eq!(beside("sqlite://"), None);
     }
 }

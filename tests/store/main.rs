@@ -1,6 +1,7 @@
 //! What the store promises, asked of SQLite and of PostgreSQL alike.
 
-mod contract;
+mod calls;
+mod companies;
 mod db;
 mod journal;
 mod postgres_only;
@@ -27,25 +28,26 @@ macro_rules! on_both_engines {
 }
 
 on_both_engines! {
-    contract::a_second_start_finds_the_first_ones_data,
-    contract::a_company_is_refreshed_field_by_field,
-    contract::a_company_has_the_documented_defaults,
-    contract::a_new_configuration_needs_its_credentials,
-    contract::api_keys_are_found_by_hash_until_revoked,
-    contract::a_call_is_stored_from_first_to_last,
-    contract::a_call_only_moves_forward,
-    contract::a_call_that_is_over_stays_as_it_is,
-    contract::an_end_fills_in_what_a_callback_could_not_know,
-    contract::of_many_ends_at_once_one_counts,
-    contract::calls_are_found_by_twilios_id,
-    contract::a_timeline_keeps_its_order,
-    contract::two_writers_of_one_timeline_leave_no_gap,
-    contract::lines_of_an_unknown_call_are_refused_whole,
-    contract::two_stores_write_at_once,
-    contract::orphans_go_to_the_node_that_takes_them,
-    contract::secrets_are_sealed_and_resealed,
-    contract::a_missing_key_is_named,
-    contract::a_secret_copied_to_another_row_does_not_open,
+    calls::a_second_start_finds_the_first_ones_data,
+    companies::a_company_is_refreshed_field_by_field,
+    companies::two_nodes_that_start_at_once_refresh_a_company,
+    companies::a_company_has_the_documented_defaults,
+    companies::a_new_configuration_needs_its_credentials,
+    companies::api_keys_are_found_by_hash_until_revoked,
+    calls::a_call_is_stored_from_first_to_last,
+    calls::a_call_only_moves_forward,
+    calls::a_call_that_is_over_stays_as_it_is,
+    calls::an_end_fills_in_what_a_callback_could_not_know,
+    calls::of_many_ends_at_once_one_counts,
+    calls::calls_are_found_by_twilios_id,
+    calls::a_timeline_keeps_its_order,
+    calls::two_writers_of_one_timeline_leave_no_gap,
+    calls::lines_of_an_unknown_call_are_refused_whole,
+    calls::two_stores_write_at_once,
+    calls::orphans_go_to_the_node_that_takes_them,
+    companies::secrets_are_sealed_and_resealed,
+    companies::a_missing_key_is_named,
+    companies::a_secret_copied_to_another_row_does_not_open,
     journal::the_journal_writes_everything_in_order,
     journal::an_entry_that_cannot_be_written_blocks_nothing,
     journal::what_is_queued_counts_as_claimed,
