@@ -1,1 +1,3 @@
 //! Simulated peers.
+
+pub mod audio;
