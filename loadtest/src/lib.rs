@@ -1,3 +1,4 @@
 //! Simulated peers.
 
 pub mod audio;
+pub mod ultravox;
