@@ -118,6 +118,7 @@ pub(crate) struct CallLog {
     pub(crate) end_reason: Option<EndReason>,
     pub(crate) socket_gone: bool,
     pub(crate) client_version: Option<String>,
+    pub(crate) twilio_stream_sid: Option<String>,
     pub(crate) turns_begun: usize,
     pub(crate) audio: Vec<u8>,
     pub(crate) audio_heard: Duration,

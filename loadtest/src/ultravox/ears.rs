@@ -12,8 +12,9 @@ use crate::audio::{
 
 /// Frames kept from before speech was noticed.
 const PRE_ROLL_FRAMES: usize = 10;
-/// How alike two outlines must be to be taken for the same words; different lines stay below 0.6.
-const ALIKE: f64 = 0.75;
+/// How alike two outlines must be to be taken for the same words. A line heard over a telephone is
+/// above 0.95 like itself and below 0.75 like any other.
+const ALIKE: f64 = 0.85;
 
 static OUTLINES: LazyLock<Vec<(Clip, Vec<f64>)>> = LazyLock::new(|| {
     let outline = |clip: &Clip| clip.samples().chunks(FRAME_SAMPLES).map(rms).collect();

@@ -91,7 +91,12 @@ impl SimAgentCall {
         self.0.log().arrivals.clone()
     }
 
-    /// Every text message received, in order.
+    /// The stream of a call of the `twilio` medium, once it has started.
+    pub fn twilio_stream_sid(&self) -> Option<String> {
+        self.0.log().twilio_stream_sid.clone()
+    }
+
+    /// Every text message received, in order; of a Twilio stream, all but `media`.
     pub fn received_messages(&self) -> Vec<Value> {
         self.0.log().messages.clone()
     }

@@ -114,10 +114,15 @@ async fn admit(shared: Arc<Shared>, stream: TcpStream) {
 #[expect(clippy::result_large_err, reason = "tungstenite's own signature")]
 fn look_up(shared: &Shared, request: &Request) -> Result<Visitor, ErrorResponse> {
     let path = request.uri().path();
-    let id = path.strip_prefix("/calls/").and_then(|rest| rest.strip_suffix("/server_web_socket"));
+    let id = path.strip_prefix("/calls/").and_then(|rest| rest.split('/').next());
     let Some(call) = id.and_then(|id| shared.call(id)) else {
         return unknown(shared);
     };
+    if !call.join_url.ends_with(path) || path.ends_with("/webrtc") {
+        let what = format!("{path} cannot be joined by a server");
+        shared.violation(Some(&call.id), what);
+        return unknown(shared);
+    }
     let mut version = None;
     for (name, value) in url::form_urlencoded::parse(request.uri().query().unwrap_or("").as_bytes())
     {

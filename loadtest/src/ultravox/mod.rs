@@ -23,6 +23,7 @@ mod settings;
 mod shared;
 mod socket;
 mod speech;
+mod telephone;
 
 use std::{
     io,

@@ -28,6 +28,7 @@ use super::{
     settings::CallSettings,
     shared::Shared,
     socket::Socket,
+    telephone::{Line, Telephone},
 };
 
 /// How long a client may take to answer a close before the connection is dropped.
@@ -45,9 +46,11 @@ pub(crate) async fn run(
     let settings = CallSettings::of(&call.id, &call.request, &shared.options);
     let meter = Meter::new(now, shared.options.timing_tolerance, settings.input_rate_hz);
     let script = call.log().script.clone().unwrap_or(AgentScript::Silent);
+    let (is_telephone, echoes) = (settings.telephone, script == AgentScript::Echo);
     let agent = Agent::new(now, script, settings);
     let gone = Gone(call.clone());
-    let mut session = Session { shared, call, socket, agent, meter, deaf_until: None };
+    let telephone = is_telephone.then(|| Telephone::new(echoes));
+    let mut session = Session { shared, call, socket, agent, meter, telephone, deaf_until: None };
     session.call.update(|log| {
         log.joined = Some(Timestamp::now());
         log.events.push((now, AgentEvent::Joined));
@@ -90,12 +93,16 @@ struct Session {
     socket: Socket,
     agent: Agent,
     meter: Meter,
+    /// Set when the socket speaks Twilio's protocol.
+    telephone: Option<Telephone>,
     deaf_until: Option<Instant>,
 }
 
 impl Session {
     async fn talk(&mut self, joined: Instant, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        self.agent.handle(joined, Input::Joined);
+        if self.telephone.is_none() {
+            self.agent.handle(joined, Input::Joined);
+        }
         loop {
             if self.perform().await.is_break() {
                 return;
@@ -135,19 +142,23 @@ impl Session {
         let mut turns_begun = None;
         while let Some(action) = self.agent.poll_action() {
             match action {
-                Action::Text(text) => self.socket.send(Message::text(text)),
-                Action::Audio(pcm) => self.socket.send(Message::Binary(pcm)),
+                Action::Text(text) => self.socket.send(Message::text(match &self.telephone {
+                    Some(telephone) => telephone.translate(text),
+                    None => text,
+                })),
+                Action::Audio(pcm) => self.socket.send(match &self.telephone {
+                    Some(telephone) => Message::text(telephone.say(&pcm)),
+                    None => Message::Binary(pcm),
+                }),
                 Action::Note(event) => {
                     turns_begun = Some(self.agent.turns_begun());
                     self.call.update(|log| log.events.push((Instant::now(), event)));
                 }
                 Action::Said(said) => self.call.update(|log| log.transcript.push(said)),
-                Action::Violation(what) => self.shared.violation(Some(&self.call.id), what),
+                Action::Violation(what) => self.violation(what),
                 Action::Close { code, reason, end } => {
                     self.call.update(|log| log.end(end));
-                    self.socket.send(close_message(code, &reason));
-                    let answer = drain(&mut self.socket).await;
-                    self.call.update(|log| log.close_received = answer);
+                    self.close(code, &reason).await;
                     return ControlFlow::Break(());
                 }
             }
@@ -163,8 +174,12 @@ impl Session {
         received: Option<Result<Message, tokio_tungstenite::tungstenite::Error>>,
     ) -> ControlFlow<(), Input> {
         match received {
+            Some(Ok(Message::Binary(_))) if self.telephone.is_some() => {
+                self.violation("a binary message on a Twilio stream");
+                ControlFlow::Continue(Input::Tick)
+            }
             Some(Ok(Message::Binary(pcm))) => ControlFlow::Continue(self.audio(pcm)),
-            Some(Ok(Message::Text(text))) => ControlFlow::Continue(self.text(&text)),
+            Some(Ok(Message::Text(text))) => self.text(&text).await,
             Some(Ok(Message::Close(frame))) => {
                 self.call.update(|log| {
                     log.close_received = Some(close_received(frame));
@@ -186,7 +201,7 @@ impl Session {
         let now = Instant::now();
         if pcm.len() % 2 == 1 {
             let what = format!("a binary message of {} bytes, half a sample too much", pcm.len());
-            self.shared.violation(Some(&self.call.id), what);
+            self.violation(what);
         }
         let timing = self.meter.arrived(now, pcm.len());
         let options = &self.shared.options;
@@ -204,21 +219,71 @@ impl Session {
     }
 
     /// Checks a text message; only one of documented shape reaches the agent.
-    fn text(&mut self, text: &str) -> Input {
+    async fn text(&mut self, text: &str) -> ControlFlow<(), Input> {
         let Ok(message) = serde_json::from_str::<Value>(text) else {
-            self.shared
-                .violation(Some(&self.call.id), format!("a message that is not JSON: {text}"));
-            return Input::Tick;
+            self.violation(format!("a message that is not JSON: {text}"));
+            return ControlFlow::Continue(Input::Tick);
         };
+        if self.telephone.is_some() {
+            return self.telephone(message).await;
+        }
         self.call.update(|log| log.messages.push(message.clone()));
         let problems = schema::check_message(&message);
         if problems.is_empty() {
-            return Input::Message(message);
+            return ControlFlow::Continue(Input::Message(message));
         }
         for problem in problems {
-            self.shared.violation(Some(&self.call.id), problem);
+            self.violation(problem);
         }
-        Input::Tick
+        ControlFlow::Continue(Input::Tick)
+    }
+
+    /// Understands a message of a Twilio stream.
+    async fn telephone(&mut self, message: Value) -> ControlFlow<(), Input> {
+        let Some(telephone) = &mut self.telephone else { return ControlFlow::Break(()) };
+        let mut problems = Vec::new();
+        let line = telephone.hear(&message, &mut problems);
+        let echo = telephone.echo(&message);
+        let stream_sid = telephone.stream_sid().map(str::to_owned);
+        for problem in problems {
+            self.violation(problem);
+        }
+        if !matches!(line, Line::Audio(_)) {
+            self.call.update(|log| {
+                log.twilio_stream_sid = stream_sid;
+                log.messages.push(message);
+            });
+        }
+        match (line, echo) {
+            (Line::Started, _) => {
+                let now = Instant::now();
+                self.meter = Meter::new(now, self.shared.options.timing_tolerance, 8_000);
+                ControlFlow::Continue(Input::Joined)
+            }
+            (Line::Audio(pcm), None) => ControlFlow::Continue(self.audio(pcm)),
+            (Line::Audio(pcm), Some(echo)) => {
+                self.audio(pcm);
+                self.socket.send(Message::text(echo));
+                ControlFlow::Continue(Input::Tick)
+            }
+            (Line::Noted, _) => ControlFlow::Continue(Input::Tick),
+            (Line::Stopped, _) => {
+                self.call.update(|log| log.end(EndReason::Hangup));
+                self.close(1000, "").await;
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// Closes the socket, and waits for the other side's close.
+    async fn close(&mut self, code: u16, reason: &str) {
+        self.socket.send(close_message(code, reason));
+        let answer = drain(&mut self.socket).await;
+        self.call.update(|log| log.close_received = answer);
+    }
+
+    fn violation(&self, what: impl Into<String>) {
+        self.shared.violation(Some(&self.call.id), what);
     }
 
     /// Breaks the connection; `run` records what that means.

@@ -35,6 +35,8 @@ pub(crate) struct CallSettings {
     pub(crate) join_timeout: Duration,
     pub(crate) messages: HashSet<String>,
     pub(crate) text_only: bool,
+    /// The medium is `twilio`: the join socket speaks Twilio's protocol.
+    pub(crate) telephone: bool,
     pub(crate) detector: DetectorSettings,
     pub(crate) think: Duration,
     pub(crate) tool_timeout: Duration,
@@ -49,7 +51,9 @@ impl CallSettings {
         let medium = &request["medium"]["serverWebSocket"];
         let rate = |value: &Value| value.as_u64().and_then(|hz| u32::try_from(hz).ok());
         let input_rate_hz = rate(&medium["inputSampleRate"]).filter(|hz| *hz > 0).unwrap_or(8_000);
-        let mut messages: HashSet<String> = ON.iter().map(|&flag| flag.to_owned()).collect();
+        let telephone = request["medium"]["twilio"].is_object();
+        let on: &[&str] = if telephone { &["playbackClearBuffer"] } else { &ON };
+        let mut messages: HashSet<String> = on.iter().map(|&flag| flag.to_owned()).collect();
         for (flag, on) in medium["dataMessages"].as_object().into_iter().flatten() {
             if on == true {
                 messages.insert(flag.clone());
@@ -64,14 +68,18 @@ impl CallSettings {
             output_rate_hz: rate(&medium["outputSampleRate"])
                 .filter(|hz| *hz > 0)
                 .unwrap_or(input_rate_hz),
-            client_buffer: Duration::from_millis(
-                medium["clientBufferSizeMs"].as_u64().unwrap_or(60),
-            ),
+            client_buffer: match medium["clientBufferSizeMs"].as_u64() {
+                Some(ms) => Duration::from_millis(ms),
+                // Twilio queues whatever it is sent.
+                None if telephone => Duration::from_secs(30),
+                None => Duration::from_millis(60),
+            },
             media_idle: duration(&medium["mediaIdleTimeout"]).map(|idle| idle.max(SHORTEST_IDLE)),
             max_duration: duration(&request["maxDuration"]).unwrap_or(Duration::from_secs(3_600)),
             join_timeout: duration(&request["joinTimeout"]).unwrap_or(Duration::from_secs(30)),
             messages,
             text_only: request["initialOutputMedium"] == "MESSAGE_MEDIUM_TEXT",
+            telephone,
             detector: detector(&request["vadSettings"], options.detector),
             think: options.think,
             tool_timeout: options.tool_timeout,

@@ -164,8 +164,13 @@ impl Shared {
             .pop_front()
             .or_else(|| prior.and_then(|prior| remaining(prior)))
             .unwrap_or_else(|| state.script.clone());
+        let door = match request["medium"].as_object().and_then(|medium| medium.keys().next()) {
+            Some(medium) if medium == "serverWebSocket" => "server_web_socket",
+            Some(medium) if medium == "twilio" => "telephony",
+            _ => "webrtc",
+        };
         let call = Arc::new(CallState::new(NewCall {
-            join_url: format!("ws://{}/calls/{id}/server_web_socket", self.join_at),
+            join_url: format!("ws://{}/calls/{id}/{door}", self.join_at),
             id: id.clone(),
             request,
             prior: prior.map(|prior| prior.id.clone()),

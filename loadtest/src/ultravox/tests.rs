@@ -117,10 +117,19 @@ impl Joined {
 
     /// The next text message of a type; whatever comes before it is dropped.
     async fn next_of_type(&mut self, kind: &str) -> Value {
+        self.next_with("type", kind).await
+    }
+
+    /// The same for a Twilio stream.
+    async fn next_event(&mut self, event: &str) -> Value {
+        self.next_with("event", event).await
+    }
+
+    async fn next_with(&mut self, field: &str, kind: &str) -> Value {
         loop {
             if let Message::Text(text) = self.next().await.expect("an open socket") {
                 let message: Value = serde_json::from_str(&text).expect("JSON");
-                if message["type"] == kind {
+                if message[field] == kind {
                     return message;
                 }
             }

@@ -1,6 +1,9 @@
 //! Join sockets: greeting, turns, interruptions, echo, commands and endings.
 
+use base64::Engine;
+
 use super::*;
+use crate::audio::g711;
 
 fn quick(script: AgentScript) -> Service {
     let think = Duration::ZERO;
@@ -202,4 +205,36 @@ async fn fifty_agents_talk_at_once() {
     for call in service.sim.calls() {
         assert_eq!(call.wait_until_over().await, EndReason::ConnectionError);
     }
+}
+
+#[tokio::test]
+async fn a_twilio_stream_is_spoken_on_the_twilio_medium() {
+    let line = Line::tone(Tone::LOW, 1_000);
+    let service = quick(AgentScript::conversation([line, Line::tone(Tone::HIGH, 100)]));
+    let call = service.call_with(json!({"medium": {"twilio": {}}})).await;
+    let mut joined = Joined::to(&call).await;
+    let format = json!({"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1});
+    let start = json!({"streamSid": "MZ1", "mediaFormat": format});
+    joined.send_json(json!({"event": "connected", "protocol": "Call"})).await;
+    joined.send_json(json!({"event": "start", "sequenceNumber": "1", "start": start})).await;
+    let first = joined.next_event("media").await;
+    assert_eq!(first["streamSid"], "MZ1");
+    assert_eq!(call.twilio_stream_sid().as_deref(), Some("MZ1"));
+
+    let mut number = 1;
+    let mut speech = Tone::HIGH.samples(200);
+    speech.resize(speech.len() + 4_000, 0);
+    for frame in speech.chunks(160) {
+        number += 1;
+        let payload = base64::engine::general_purpose::STANDARD.encode(g711::encode_all(frame));
+        joined
+            .send_json(json!({"event": "media", "sequenceNumber": number.to_string(),
+                "streamSid": "MZ1", "media": {"payload": payload}}))
+            .await;
+    }
+    assert_eq!(joined.next_event("clear").await["streamSid"], "MZ1");
+    let (messages, code) = joined.until_closed().await;
+    assert_eq!((messages.len(), code), (5, 1000), "five frames of the second line");
+    assert_eq!(call.audio_ms_received(), 700);
+    service.assert_no_violations();
 }
