@@ -106,7 +106,7 @@ async fn admit(shared: Arc<Shared>, stream: TcpStream) {
         }
         (Ok(_), None) => {}
         // The client went away or was refused; a claimed call has lost its one connection.
-        (Err(_), Some(Visitor::Joins(call, _))) => session::lost(&call),
+        (Err(_), Some(Visitor::Joins(call, _))) => session::lost(shared, call),
         (Err(_), _) => {}
     }
 }

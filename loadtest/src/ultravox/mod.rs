@@ -24,6 +24,7 @@ mod shared;
 mod socket;
 mod speech;
 mod telephone;
+mod webhooks;
 
 use std::{
     io,
@@ -41,6 +42,7 @@ pub use meter::{TimingEvent, TimingKind};
 pub use options::{Fault, JoinFault, On, UltravoxOptions, UnknownCall};
 pub use script::{AgentScript, HangUpWhen, Line, Pacing, Then, Turn};
 pub use shared::{RecordedRequest, Violation};
+pub use webhooks::{Delivery, Webhook};
 
 use shared::Shared;
 
@@ -117,6 +119,29 @@ impl SimUltravox {
     /// Gives the agent of the next call this script; several queue up.
     pub fn script_next(&self, script: AgentScript) {
         self.shared.state().next_scripts.push_back(script);
+    }
+
+    /// Tells this webhook of every call from now on, besides the calls' own `callbacks`.
+    pub fn set_webhook(&self, webhook: Option<Webhook>) {
+        self.shared.state().webhook = webhook;
+    }
+
+    /// Every attempt to deliver a webhook so far.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.shared.deliveries().borrow().clone()
+    }
+
+    /// Waits until a webhook of this event has been delivered about a call, and accepted.
+    pub async fn wait_for_delivery(&self, event: &str, call_id: &str) {
+        let wanted = |delivery: &Delivery| {
+            delivery.event == event
+                && delivery.call_id == call_id
+                && delivery.status.is_some_and(|status| (200..300).contains(&status))
+        };
+        let mut deliveries = self.shared.deliveries();
+        // The sender lives in `self`.
+        let found = deliveries.wait_for(|all| all.iter().any(wanted)).await;
+        found.expect("the server outlives its handle");
     }
 
     /// The next matching request fails; several queue up.

@@ -38,6 +38,10 @@ pub struct UltravoxOptions {
     pub unknown_call: UnknownCall,
     /// Calls that may exist at once, joined or not; one more is a 429.
     pub concurrent_calls: Option<usize>,
+    /// Pause before a webhook is tried again; it doubles each time.
+    pub webhook_retry: Duration,
+    /// How often each webhook is delivered, since Ultravox may repeat itself.
+    pub webhook_copies: u32,
 }
 
 impl Default for UltravoxOptions {
@@ -57,6 +61,8 @@ impl Default for UltravoxOptions {
             bad_key_status: 403,
             unknown_call: UnknownCall::Close,
             concurrent_calls: None,
+            webhook_retry: Duration::from_secs(30),
+            webhook_copies: 1,
         }
     }
 }

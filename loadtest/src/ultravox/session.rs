@@ -48,13 +48,14 @@ pub(crate) async fn run(
     let script = call.log().script.clone().unwrap_or(AgentScript::Silent);
     let (is_telephone, echoes) = (settings.telephone, script == AgentScript::Echo);
     let agent = Agent::new(now, script, settings);
-    let gone = Gone(call.clone());
+    let gone = Gone { shared: shared.clone(), call: call.clone() };
     let telephone = is_telephone.then(|| Telephone::new(echoes));
     let mut session = Session { shared, call, socket, agent, meter, telephone, deaf_until: None };
     session.call.update(|log| {
         log.joined = Some(Timestamp::now());
         log.events.push((now, AgentEvent::Joined));
     });
+    session.shared.announce(&session.call, "call.joined");
     session.talk(now, inbox).await;
     let meter = session.meter.judge(Instant::now());
     session.call.update(|log| log.timing.extend(meter));
@@ -71,19 +72,24 @@ pub(crate) async fn reject(mut socket: Socket, code: u16, reason: &str) {
 }
 
 /// A call was claimed, and its connection broke before the agent heard anything.
-pub(crate) fn lost(call: &Arc<CallState>) {
-    drop(Gone(call.clone()));
+pub(crate) fn lost(shared: Arc<Shared>, call: Arc<CallState>) {
+    drop(Gone { shared, call });
 }
 
 /// Records the end of a call's socket, however it came about.
-struct Gone(Arc<CallState>);
+struct Gone {
+    shared: Arc<Shared>,
+    call: Arc<CallState>,
+}
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        self.0.update(|log| {
+        self.call.update(|log| {
             log.end(EndReason::ConnectionError);
             log.socket_gone = true;
         });
+        self.shared.announce(&self.call, "call.ended");
+        self.shared.announce(&self.call, "call.billed");
     }
 }
 

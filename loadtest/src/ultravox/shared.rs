@@ -18,6 +18,7 @@ use super::{
     record,
     script::AgentScript,
     settings::CallSettings,
+    webhooks::{Delivery, Mail, Webhook},
 };
 
 /// Something the service did that it must not.
@@ -51,8 +52,10 @@ pub(crate) struct Shared {
     pub(crate) rest_at: SocketAddr,
     pub(crate) join_at: SocketAddr,
     pub(crate) live_sockets: watch::Sender<usize>,
-    /// The sockets' runtime, which also ends calls that nobody joins.
-    runtime: Handle,
+    /// The sockets' runtime, which also ends calls that nobody joins and delivers webhooks.
+    pub(crate) runtime: Handle,
+    pub(crate) mail: Mail,
+    deliveries: watch::Sender<Vec<Delivery>>,
     state: Mutex<State>,
     created: watch::Sender<()>,
 }
@@ -72,6 +75,7 @@ pub(crate) struct State {
     pub(crate) lasting_faults: Vec<(On, Fault)>,
     pub(crate) next_join_faults: VecDeque<JoinFault>,
     pub(crate) lasting_join_fault: Option<JoinFault>,
+    pub(crate) webhook: Option<Webhook>,
 }
 
 /// One agent of the Agents API.
@@ -97,6 +101,8 @@ impl Shared {
             join_at,
             live_sockets: watch::Sender::new(0),
             runtime,
+            mail: Mail::default(),
+            deliveries: watch::Sender::new(Vec::new()),
             state: Mutex::new(State {
                 script: options.script.clone(),
                 next_scripts: VecDeque::new(),
@@ -110,6 +116,7 @@ impl Shared {
                 lasting_faults: Vec::new(),
                 next_join_faults: VecDeque::new(),
                 lasting_join_fault: None,
+                webhook: None,
             }),
             created: watch::Sender::new(()),
             options,
@@ -183,19 +190,33 @@ impl Shared {
         drop(state);
         self.created.send_replace(());
         self.expire_unjoined(call.clone());
+        self.announce(&call, "call.started");
         call
     }
 
     fn expire_unjoined(self: &Arc<Self>, call: Arc<CallState>) {
         let timeout = CallSettings::of(&call.id, &call.request, &self.options).join_timeout;
+        let shared = self.clone();
         self.runtime.spawn(async move {
             tokio::time::sleep(timeout).await;
-            call.update(|log| {
+            let unjoined = call.update(|log| {
                 if !log.claimed {
                     log.end(EndReason::Unjoined);
                 }
+                !log.claimed
             });
+            if unjoined {
+                shared.announce(&call, "call.ended");
+            }
         });
+    }
+
+    pub(crate) fn delivered(&self, delivery: Delivery) {
+        self.deliveries.send_modify(|deliveries| deliveries.push(delivery));
+    }
+
+    pub(crate) fn deliveries(&self) -> watch::Receiver<Vec<Delivery>> {
+        self.deliveries.subscribe()
     }
 
     pub(crate) async fn wait_for_call(&self) -> SimAgentCall {

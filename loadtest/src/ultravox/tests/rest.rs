@@ -1,5 +1,7 @@
 //! The REST API: what it answers, what it refuses, and what it remembers.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 #[tokio::test]
@@ -212,4 +214,51 @@ async fn agents_are_kept_and_called() {
     assert_eq!(service.get("/api/agents?search=HOST").await.1["total"], 1);
     assert_eq!(service.send("DELETE", &path, None).await.0, 204);
     assert_eq!(service.get(&path).await.0, 404);
+}
+
+#[tokio::test]
+async fn webhooks_are_delivered_until_they_are_accepted() {
+    let webhook_retry = Duration::from_millis(1);
+    let script = AgentScript::Silent;
+    let options = UltravoxOptions { webhook_retry, ..UltravoxOptions::with_script(script) };
+    let service = Service::start(options);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
+    let receiver = tokio::spawn(async move {
+        let mut requests = Vec::new();
+        for status in ["500 Oops", "204 No Content", "204 No Content"] {
+            let (mut stream, _) = listener.accept().await.expect("a delivery");
+            requests.push(read_request(&mut stream).await);
+            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.expect("an open connection");
+        }
+        requests
+    });
+    let secrets = vec!["first secret".to_owned(), "second secret".to_owned()];
+    service.sim.set_webhook(Some(Webhook { url: url.clone(), secrets }));
+    let call = service.call_with(json!({"joinTimeout": "0.2s"})).await;
+    service.sim.wait_for_delivery("call.ended", call.id()).await;
+
+    let requests = receiver.await.expect("three deliveries");
+    assert!(requests[0].contains(r#""event":"call.started""#), "{}", requests[0]);
+    assert!(requests[2].contains(r#""endReason":"unjoined""#), "{}", requests[2]);
+    let signed = requests[0].lines().find(|line| line.starts_with("x-ultravox-webhook-signature"));
+    assert_eq!(signed.map(str::len), Some("x-ultravox-webhook-signature: ".len() + 64 + 1 + 64));
+    let statuses: Vec<_> = service.sim.deliveries().iter().map(|d| d.status).collect();
+    assert_eq!(statuses, [Some(500), Some(204), Some(204)]);
+}
+
+/// One HTTP request, its body as long as it says.
+async fn read_request(stream: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    loop {
+        stream.read_buf(&mut request).await.expect("an open connection");
+        let text = String::from_utf8_lossy(&request);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if length.is_none_or(|length| length.parse() == Ok(body.len())) {
+                return text.into_owned();
+            }
+        }
+    }
 }
