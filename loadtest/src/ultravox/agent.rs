@@ -23,6 +23,9 @@ use super::{
     speech::Speech,
 };
 
+/// The message that drops what the client has not played.
+pub(crate) const CLEAR: &str = r#"{"type":"playback_clear_buffer"}"#;
+
 /// What an agent is told.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -52,6 +55,7 @@ pub(crate) enum Command {
     HangUp,
     Close(u16, String),
     // Carried out by the session, which owns the socket.
+    Ping,
     Reset,
     StopReading(Duration),
 }

@@ -119,6 +119,7 @@ pub(crate) struct CallLog {
     pub(crate) socket_gone: bool,
     pub(crate) client_version: Option<String>,
     pub(crate) twilio_stream_sid: Option<String>,
+    pub(crate) pongs: usize,
     pub(crate) turns_begun: usize,
     pub(crate) audio: Vec<u8>,
     pub(crate) audio_heard: Duration,

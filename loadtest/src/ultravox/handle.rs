@@ -122,6 +122,11 @@ impl SimAgentCall {
         self.0.log().timing.clone()
     }
 
+    /// How many WebSocket pings the client has answered.
+    pub fn pongs_received(&self) -> usize {
+        self.0.log().pongs
+    }
+
     /// The results received for a tool invocation.
     pub fn tool_results(&self, invocation: &str) -> Vec<Value> {
         results(&self.0.log(), invocation)
@@ -179,6 +184,11 @@ impl SimAgentCall {
         self.0
             .wait_for(|log| (log.transcript.len() >= entries).then(|| log.transcript.clone()))
             .await
+    }
+
+    /// Waits until the client has answered so many WebSocket pings in all.
+    pub async fn wait_for_pongs(&self, count: usize) {
+        self.0.wait_for(|log| (log.pongs >= count).then_some(())).await;
     }
 
     /// Waits for the result of a tool invocation.
@@ -256,6 +266,11 @@ impl SimAgentCall {
     /// Sends a message of a type nobody knows.
     pub fn send_unknown_message(&self) {
         self.send_text_raw(r#"{"type":"weather_report","sky":{"clouds":3},"final":null}"#);
+    }
+
+    /// Sends a WebSocket ping now, besides those of `ping_every`.
+    pub fn send_ping(&self) {
+        self.command(Command::Ping);
     }
 
     /// Invokes a client tool, and returns the invocation's id. No result in time, a second one,

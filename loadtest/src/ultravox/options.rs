@@ -38,6 +38,12 @@ pub struct UltravoxOptions {
     pub unknown_call: UnknownCall,
     /// Calls that may exist at once, joined or not; one more is a 429.
     pub concurrent_calls: Option<usize>,
+    /// How often join sockets send a WebSocket ping.
+    pub ping_every: Option<Duration>,
+    /// Whether every REST request is kept for `requests`.
+    pub keep_requests: bool,
+    /// Calls remembered; beyond that the oldest is forgotten once it has ended.
+    pub keep_calls: usize,
     /// Pause before a webhook is tried again; it doubles each time.
     pub webhook_retry: Duration,
     /// How often each webhook is delivered, since Ultravox may repeat itself.
@@ -61,6 +67,9 @@ impl Default for UltravoxOptions {
             bad_key_status: 403,
             unknown_call: UnknownCall::Close,
             concurrent_calls: None,
+            ping_every: Some(Duration::from_secs(20)),
+            keep_requests: true,
+            keep_calls: usize::MAX,
             webhook_retry: Duration::from_secs(30),
             webhook_copies: 1,
         }
@@ -73,9 +82,14 @@ impl UltravoxOptions {
         UltravoxOptions { script, ..UltravoxOptions::default() }
     }
 
-    /// For many calls at once: agents echo, and nothing is kept.
+    /// For many calls: agents echo, audio and requests are not kept, and calls not for long.
     pub fn for_load() -> Self {
-        UltravoxOptions { keep_audio: false, ..UltravoxOptions::with_script(AgentScript::Echo) }
+        UltravoxOptions {
+            keep_audio: false,
+            keep_requests: false,
+            keep_calls: 2_000,
+            ..UltravoxOptions::with_script(AgentScript::Echo)
+        }
     }
 }
 

@@ -34,7 +34,11 @@ pub(crate) fn call_json(call: &CallState) -> Value {
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let user_first = request["firstSpeaker"] == "FIRST_SPEAKER_USER"
         || request["firstSpeakerSettings"]["user"].is_object();
-    let billed = log.ended.filter(|_| log.joined.is_some()).is_some();
+    // In units of six seconds, each begun one counted.
+    let billed = log.joined.zip(log.ended).map(|(joined, ended)| {
+        let seconds = ended.duration_since(joined).as_secs().max(0);
+        (seconds / 6 + 1) * 6
+    });
     let retention = match request["retentionPolicy"].as_str() {
         Some("CALL_RETENTION_POLICY_RETAIN") => json!("retain"),
         Some("CALL_RETENTION_POLICY_AUTO_DELETE") => json!("auto_delete"),
@@ -67,10 +71,10 @@ pub(crate) fn call_json(call: &CallState) -> Value {
         "joined": time(log.joined),
         "ended": time(log.ended),
         "endReason": log.end_reason.map(|reason| reason.as_str()),
-        "billedDuration": billed.then_some("6s"),
+        "billedDuration": billed.map(|seconds| format!("{seconds}s")),
         "billedSideInputTokens": null,
         "billedSideOutputTokens": null,
-        "billingStatus": if billed { "BILLING_STATUS_FREE_MINUTES" } else { "BILLING_STATUS_PENDING" },
+        "billingStatus": if billed.is_some() { "BILLING_STATUS_FREE_MINUTES" } else { "BILLING_STATUS_PENDING" },
         "firstSpeaker": if user_first { "FIRST_SPEAKER_USER" } else { "FIRST_SPEAKER_AGENT" },
         "initialOutputMedium":
             request.get("initialOutputMedium").cloned().unwrap_or(json!("MESSAGE_MEDIUM_VOICE")),

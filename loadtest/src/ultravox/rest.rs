@@ -107,13 +107,16 @@ async fn answer(shared: web::Data<Shared>, request: HttpRequest, body: web::Byte
         [] => Ok(Value::Null),
         bytes => serde_json::from_slice(bytes),
     };
-    shared.state().requests.push(RecordedRequest {
+    let record = || RecordedRequest {
         at: Instant::now(),
         method: request.method().to_string(),
         path: request.path().to_owned(),
         query: request.query_string().to_owned(),
         body: parsed.as_ref().cloned().unwrap_or_default(),
-    });
+    };
+    if shared.options.keep_requests {
+        shared.state().requests.push(record());
+    }
     let key = request.headers().get("X-API-Key").and_then(|key| key.to_str().ok());
     if key != Some(shared.api_key.as_str()) {
         let refused = json!({"detail": "Invalid API key"});
@@ -139,6 +142,11 @@ async fn answer(shared: web::Data<Shared>, request: HttpRequest, body: web::Byte
         let refused = json!({"detail": "JSON parse error"});
         return Answer::new(400, refused).into_response(None);
     };
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    let is_json = |kind: &header::HeaderValue| kind.as_bytes().starts_with(b"application/json");
+    if !body.is_null() && !content_type.is_some_and(is_json) {
+        shared.violation(None, format!("a JSON body sent as {content_type:?}"));
+    }
     let query = url::form_urlencoded::parse(request.query_string().as_bytes());
     let asked = Asked { shared: &shared, query: query.into_owned().collect(), body };
     let mut answer = route.answer(&asked);

@@ -28,7 +28,7 @@ use super::{
     settings::CallSettings,
     shared::Shared,
     socket::Socket,
-    telephone::{Line, Telephone},
+    telephone::{StreamEvent, Telephone},
 };
 
 /// How long a client may take to answer a close before the connection is dropped.
@@ -50,7 +50,9 @@ pub(crate) async fn run(
     let agent = Agent::new(now, script, settings);
     let gone = Gone { shared: shared.clone(), call: call.clone() };
     let telephone = is_telephone.then(|| Telephone::new(echoes));
-    let mut session = Session { shared, call, socket, agent, meter, telephone, deaf_until: None };
+    let ping_at = shared.options.ping_every.map(|every| now + every);
+    let mut session =
+        Session { shared, call, socket, agent, meter, telephone, deaf_until: None, ping_at };
     session.call.update(|log| {
         log.joined = Some(Timestamp::now());
         log.events.push((now, AgentEvent::Joined));
@@ -102,6 +104,7 @@ struct Session {
     /// Set when the socket speaks Twilio's protocol.
     telephone: Option<Telephone>,
     deaf_until: Option<Instant>,
+    ping_at: Option<Instant>,
 }
 
 impl Session {
@@ -114,7 +117,8 @@ impl Session {
                 return;
             }
             let reading = self.deaf_until.is_none();
-            let deadline = self.agent.next_deadline().into_iter().chain(self.deaf_until).min();
+            let own = self.deaf_until.into_iter().chain(self.ping_at);
+            let deadline = own.chain(self.agent.next_deadline()).min();
             let alarm = deadline.map(|at| sleep_until(at.into()));
             let alarm = async {
                 match alarm {
@@ -129,6 +133,10 @@ impl Session {
                 },
                 Some(command) = inbox.recv() => match command {
                     Command::Reset => return self.reset(),
+                    Command::Ping => {
+                        self.ping();
+                        Input::Tick
+                    }
                     Command::StopReading(how_long) => {
                         self.deaf_until = Some(Instant::now() + how_long);
                         Input::Tick
@@ -139,6 +147,9 @@ impl Session {
             };
             let now = Instant::now();
             self.deaf_until = self.deaf_until.filter(|until| *until > now);
+            if self.ping_at.is_some_and(|at| at <= now) {
+                self.ping();
+            }
             self.agent.handle(now, input);
         }
     }
@@ -194,6 +205,10 @@ impl Session {
                 // Sends the answering close.
                 drain(&mut self.socket).await;
                 ControlFlow::Break(())
+            }
+            Some(Ok(Message::Pong(_))) => {
+                self.call.update(|log| log.pongs += 1);
+                ControlFlow::Continue(Input::Tick)
             }
             Some(Ok(_)) => ControlFlow::Continue(Input::Tick),
             Some(Err(_)) | None => {
@@ -254,26 +269,26 @@ impl Session {
         for problem in problems {
             self.violation(problem);
         }
-        if !matches!(line, Line::Audio(_)) {
+        if !matches!(line, StreamEvent::Audio(_)) {
             self.call.update(|log| {
                 log.twilio_stream_sid = stream_sid;
                 log.messages.push(message);
             });
         }
         match (line, echo) {
-            (Line::Started, _) => {
+            (StreamEvent::Started, _) => {
                 let now = Instant::now();
                 self.meter = Meter::new(now, self.shared.options.timing_tolerance, 8_000);
                 ControlFlow::Continue(Input::Joined)
             }
-            (Line::Audio(pcm), None) => ControlFlow::Continue(self.audio(pcm)),
-            (Line::Audio(pcm), Some(echo)) => {
+            (StreamEvent::Audio(pcm), None) => ControlFlow::Continue(self.audio(pcm)),
+            (StreamEvent::Audio(pcm), Some(echo)) => {
                 self.audio(pcm);
                 self.socket.send(Message::text(echo));
                 ControlFlow::Continue(Input::Tick)
             }
-            (Line::Noted, _) => ControlFlow::Continue(Input::Tick),
-            (Line::Stopped, _) => {
+            (StreamEvent::Noted, _) => ControlFlow::Continue(Input::Tick),
+            (StreamEvent::Stopped, _) => {
                 self.call.update(|log| log.end(EndReason::Hangup));
                 self.close(1000, "").await;
                 ControlFlow::Break(())
@@ -290,6 +305,12 @@ impl Session {
 
     fn violation(&self, what: impl Into<String>) {
         self.shared.violation(Some(&self.call.id), what);
+    }
+
+    /// Sends a WebSocket ping, and plans the next.
+    fn ping(&mut self) {
+        self.socket.send(Message::Ping(Bytes::new()));
+        self.ping_at = self.shared.options.ping_every.map(|every| Instant::now() + every);
     }
 
     /// Breaks the connection; `run` records what that means.

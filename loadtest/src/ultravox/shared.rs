@@ -65,7 +65,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) script: AgentScript,
     pub(crate) next_scripts: VecDeque<AgentScript>,
-    pub(crate) calls: Vec<Arc<CallState>>,
+    pub(crate) calls: VecDeque<Arc<CallState>>,
     pub(crate) by_id: HashMap<String, Arc<CallState>>,
     handed_out: usize,
     pub(crate) agents: Vec<AgentRecord>,
@@ -106,7 +106,7 @@ impl Shared {
             state: Mutex::new(State {
                 script: options.script.clone(),
                 next_scripts: VecDeque::new(),
-                calls: Vec::new(),
+                calls: VecDeque::new(),
                 by_id: HashMap::new(),
                 handed_out: 0,
                 agents: Vec::new(),
@@ -185,8 +185,9 @@ impl Shared {
             history: prior.map(|prior| record::messages_json(prior, true)).unwrap_or_default(),
             script,
         }));
-        state.calls.push(call.clone());
+        state.calls.push_back(call.clone());
         state.by_id.insert(id, call.clone());
+        state.forget_beyond(self.options.keep_calls);
         drop(state);
         self.created.send_replace(());
         self.expire_unjoined(call.clone());
@@ -231,6 +232,22 @@ impl Shared {
             }
             // The sender lives in `self`.
             created.changed().await.expect("the server outlives its handle");
+        }
+    }
+}
+
+impl State {
+    fn forget_beyond(&mut self, keep: usize) {
+        while self.calls.len() > keep {
+            match self.calls.pop_front() {
+                Some(oldest) if oldest.log().is_over() => {
+                    self.by_id.remove(&oldest.id);
+                    self.handed_out = self.handed_out.saturating_sub(1);
+                }
+                // Still talking: it stays, and so does everything after it.
+                Some(oldest) => return self.calls.push_front(oldest),
+                None => return,
+            }
         }
     }
 }

@@ -5,11 +5,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::agent::CLEAR;
 use crate::audio::{g711, pcm_bytes, pcm_samples};
 
 /// What a message of the stream means to the session.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Line {
+pub(crate) enum StreamEvent {
     /// The stream has begun: the agent may speak.
     Started,
     /// The caller's audio, as samples.
@@ -36,14 +37,14 @@ impl Telephone {
     }
 
     /// Understands one message; whatever is not as Twilio would send it goes to `problems`.
-    pub(crate) fn hear(&mut self, message: &Value, problems: &mut Vec<String>) -> Line {
+    pub(crate) fn hear(&mut self, message: &Value, problems: &mut Vec<String>) -> StreamEvent {
         let event = message["event"].as_str().unwrap_or_default();
         if event == "connected" {
             if self.connected {
                 problems.push("connected came twice".into());
             }
             self.connected = true;
-            return Line::Noted;
+            return StreamEvent::Noted;
         }
         self.check_order(event, message, problems);
         match event {
@@ -55,20 +56,20 @@ impl Telephone {
                     problems.push(format!("start has the media format {format}"));
                 }
                 self.stream_sid = message["start"]["streamSid"].as_str().map(Into::into);
-                Line::Started
+                StreamEvent::Started
             }
             "media" => match STANDARD.decode(message["media"]["payload"].as_str().unwrap_or("?")) {
-                Ok(codes) => Line::Audio(pcm_bytes(&g711::decode_all(&codes)).into()),
+                Ok(codes) => StreamEvent::Audio(pcm_bytes(&g711::decode_all(&codes)).into()),
                 Err(error) => {
                     problems.push(format!("a media payload that is not base64: {error}"));
-                    Line::Noted
+                    StreamEvent::Noted
                 }
             },
-            "stop" => Line::Stopped,
-            "mark" | "dtmf" => Line::Noted,
+            "stop" => StreamEvent::Stopped,
+            "mark" | "dtmf" => StreamEvent::Noted,
             other => {
                 problems.push(format!("{other:?} is no event of a Twilio stream"));
-                Line::Noted
+                StreamEvent::Noted
             }
         }
     }
@@ -108,7 +109,7 @@ impl Telephone {
     /// What the agent sends to an application, as a stream has it: only a clear survives, and
     /// whatever a test sends raw.
     pub(crate) fn translate(&self, text: String) -> String {
-        if text.contains(r#""playback_clear_buffer""#) {
+        if text == CLEAR {
             return json!({"event": "clear", "streamSid": self.stream_sid}).to_string();
         }
         text

@@ -86,7 +86,7 @@ impl Agent {
                     if code == 1000 { EndReason::AgentHangup } else { EndReason::SystemError };
                 self.close(code, &reason, end);
             }
-            Command::Reset | Command::StopReading(_) => {}
+            Command::Ping | Command::Reset | Command::StopReading(_) => {}
         }
     }
 

@@ -23,8 +23,12 @@ struct Played {
 
 impl Played {
     fn with(script: AgentScript, request: Value) -> Self {
+        Played::with_options(script, request, &UltravoxOptions::default())
+    }
+
+    fn with_options(script: AgentScript, request: Value, options: &UltravoxOptions) -> Self {
         let now = Instant::now();
-        let settings = CallSettings::of("a-call", &request, &UltravoxOptions::default());
+        let settings = CallSettings::of("a-call", &request, options);
         let mut played = Played {
             now,
             agent: Agent::new(now, script, settings),
@@ -203,6 +207,18 @@ fn every_byte_of_a_line_is_sent_and_its_words_add_up() {
     let last = entries.last().expect("a final entry");
     assert_eq!((&last["final"], &last["text"]), (&json!(true), &json!(deltas)));
     assert_eq!(call.closed, Some((1000, EndReason::AgentHangup)));
+}
+
+#[test]
+fn a_hasty_agent_leaves_before_its_goodbye_was_played() {
+    let options = UltravoxOptions { hang_up: HangUpWhen::Sent, ..UltravoxOptions::default() };
+    let line = Line::tone(Tone::LOW, 2_000);
+    let script = AgentScript::conversation([line.clone()]);
+    let mut call = Played::with_options(script, big_buffer(json!({"agent": {}})), &options);
+    call.quiet_ms(500);
+    assert_eq!(call.closed, Some((1000, EndReason::AgentHangup)));
+    assert_eq!(call.audio, line.pcm);
+    assert_eq!(call.agent_said(), [line.text]);
 }
 
 #[test]

@@ -45,7 +45,9 @@ impl Agent {
     pub(super) fn interrupt(&mut self, now: Instant) {
         self.tell_words(now);
         let unheard = self.playout.clear(now);
-        self.text("playbackClearBuffer", &json!({"type": "playback_clear_buffer"}));
+        if self.settings.messages.contains("playbackClearBuffer") {
+            self.actions.push_back(Action::Text(CLEAR.into()));
+        }
         self.note(AgentEvent::Interrupted { unheard });
         let Some(speech) = self.speech.take() else { return };
         self.close_entry(&speech);

@@ -73,9 +73,9 @@ pub(super) fn delete(asked: &Asked<'_>, id: &str) -> Result<Answer, Answer> {
 
 pub(super) fn calls(asked: &Asked<'_>, id: &str) -> Result<Answer, Answer> {
     find(asked, id)?;
-    let mut calls = asked.shared.state().calls.clone();
-    calls.reverse();
-    let own = calls.iter().filter(|call| call.agent.as_ref().is_some_and(|agent| agent.0 == id));
+    let calls = asked.shared.state().calls.clone();
+    let own =
+        calls.iter().rev().filter(|call| call.agent.as_ref().is_some_and(|agent| agent.0 == id));
     page(asked, &format!("/api/agents/{id}/calls"), own.map(|call| call_json(call)).collect())
 }
 

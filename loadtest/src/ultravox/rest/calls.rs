@@ -62,9 +62,12 @@ pub(super) fn begin(
 }
 
 pub(super) fn list(asked: &Asked<'_>) -> Result<Answer, Answer> {
-    let mut calls = asked.shared.state().calls.clone();
-    calls.reverse();
-    if asked.parameter("sort") == Some("created") {
+    let mut calls: Vec<_> = {
+        let state = asked.shared.state();
+        let kept = state.calls.iter().filter(|call| state.by_id.contains_key(&call.id));
+        kept.cloned().collect()
+    };
+    if asked.parameter("sort") != Some("created") {
         calls.reverse();
     }
     let wanted: Vec<(&str, &str)> = asked

@@ -132,10 +132,12 @@ async fn a_test_can_say_clear_and_say_again() {
     joined.next_of_type("playback_clear_buffer").await;
     assert_eq!(joined.next_audio(pcm.len()).await, pcm);
 
+    call.send_ping();
     call.send_unknown_message();
     joined.next_of_type("weather_report").await;
     joined.speak(&Tone::HIGH.samples(200)).await;
     call.wait_for_audio_ms(200).await;
+    call.wait_for_pongs(1).await;
     service.assert_no_violations();
 }
 

@@ -126,6 +126,22 @@ async fn a_limit_on_concurrent_calls_is_kept() {
 }
 
 #[tokio::test]
+async fn old_calls_are_forgotten_when_there_are_many() {
+    let options = UltravoxOptions { keep_calls: 1, ..Default::default() };
+    let service = Service::start(options);
+    let first = service.call_with(json!({"joinTimeout": "0.01s"})).await;
+    first.wait_until_over().await;
+    assert_eq!(service.sim.wait_for_call().await.id(), first.id());
+    let second = service.call().await;
+    assert_eq!(service.sim.wait_for_call().await.id(), second.id());
+    assert_eq!(service.sim.calls().len(), 1);
+    assert_eq!(service.get(&format!("/api/calls/{}", first.id())).await.0, 404);
+    // A call that goes on is not forgotten.
+    service.call().await;
+    assert_eq!(service.sim.calls().len(), 2);
+}
+
+#[tokio::test]
 async fn lists_have_pages() {
     let service = Service::with_script(AgentScript::Silent);
     for n in 0..5 {
