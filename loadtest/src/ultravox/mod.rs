@@ -31,6 +31,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use actix_web::dev::ServerHandle;
@@ -46,6 +47,9 @@ pub use webhooks::{Delivery, Webhook};
 
 use shared::Shared;
 
+/// How long the last requests may take to be dropped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A running simulated Ultravox. Clones are the same one; it stops when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct SimUltravox {
@@ -58,6 +62,7 @@ pub struct SimUltravox {
 struct Threads {
     stop_sockets: watch::Sender<bool>,
     rest: ServerHandle,
+    rest_gone: Mutex<mpsc::Receiver<()>>,
     running: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -78,16 +83,16 @@ impl SimUltravox {
             .spawn(move || runtime.block_on(join::serve(for_sockets, sockets, stopped)))?;
 
         let (tell, told) = mpsc::channel();
+        let (alive, rest_gone) = mpsc::channel();
         let for_rest = shared.clone();
         let rest = thread::Builder::new().name("ultravox-rest".into()).spawn(move || {
-            actix_rt::System::new().block_on(rest::serve(for_rest, rest, tell));
+            actix_rt::System::new().block_on(rest::serve(for_rest, rest, tell, alive));
         })?;
         let handle = told.recv().map_err(io::Error::other)??;
         let running = Mutex::new(vec![sockets, rest]);
-        Ok(SimUltravox {
-            shared,
-            threads: Arc::new(Threads { stop_sockets, rest: handle, running }),
-        })
+        let rest_gone = Mutex::new(rest_gone);
+        let threads = Threads { stop_sockets, rest: handle, rest_gone, running };
+        Ok(SimUltravox { shared, threads: Arc::new(threads) })
     }
 
     /// What a company's `apiurl` is to be: `{api_url}/api/calls` creates a call.
@@ -227,6 +232,11 @@ impl Threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the simulated Ultravox panicked");
             }
+        }
+        // Nothing is ever sent: the wait ends when the last sender is dropped.
+        let rest_gone = self.rest_gone.lock().unwrap_or_else(PoisonError::into_inner);
+        if rest_gone.recv_timeout(STOP_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::error!("the simulated Ultravox API is still running");
         }
     }
 }

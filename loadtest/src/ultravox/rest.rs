@@ -22,16 +22,19 @@ use super::{
 /// Largest request body that is read.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Serves the API until the handle that it tells stops it.
+/// Serves the API until the handle that it tells stops it. `alive` is dropped with the last thing
+/// that could still answer a request: workers outlive the server that stops them.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     listener: TcpListener,
     tell: mpsc::Sender<std::io::Result<ServerHandle>>,
+    alive: mpsc::Sender<()>,
 ) {
     let app = move || {
         App::new()
             .app_data(web::Data::from(shared.clone()))
             .app_data(web::PayloadConfig::new(BODY_LIMIT))
+            .app_data(alive.clone())
             .default_service(web::to(answer))
     };
     let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(0);

@@ -202,8 +202,8 @@ impl Session {
                     log.close_received = Some(close_received(frame));
                     log.end(EndReason::Hangup);
                 });
-                // Sends the answering close.
-                drain(&mut self.socket).await;
+                // A client that does not wait for the answer has said all it wanted.
+                let _ = timeout(CLOSE_TIMEOUT, self.socket.answer_close()).await;
                 ControlFlow::Break(())
             }
             Some(Ok(Message::Pong(_))) => {

@@ -36,6 +36,14 @@ impl Socket {
         self.outgoing.push_back(message);
     }
 
+    /// Answers a close that has been received: writes what is already on its way, and nothing more.
+    /// Must not read on, since tungstenite then takes the connection for finished and drops what
+    /// it has not written.
+    pub(crate) async fn answer_close(&mut self) -> Result<(), Error> {
+        self.outgoing.clear();
+        poll_fn(|cx| self.stream.poll_flush_unpin(cx)).await
+    }
+
     /// Writes what is queued, and returns the next message if `reading`. Safe to cancel.
     pub(crate) async fn next(&mut self, reading: bool) -> Received {
         poll_fn(|cx| {

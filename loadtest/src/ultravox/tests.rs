@@ -4,8 +4,6 @@ mod faults;
 mod media;
 mod rest;
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! Join sockets: greeting, turns, interruptions, echo, commands and endings.
 
 use base64::Engine;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, frame::coding::CloseCode};
 
 use super::*;
 use crate::audio::g711;
@@ -184,6 +185,22 @@ async fn too_much_audio_is_noticed() {
     joined.speak(&[0; 10 * 8_000]).await;
     call.wait_for_audio_ms(10_000).await;
     assert_eq!(call.timing_events()[0].kind, TimingKind::Overflow);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_mid_speech_gets_its_close_answered() {
+    let service = Service::with_script(AgentScript::Manual);
+    let call = service.call().await;
+    let mut joined = Joined::to(&call).await;
+    // More than the kernel's buffers hold, so that much of it is still waiting.
+    call.say_frames_of(vec![0; 16 << 20], &[64 << 10]);
+    joined.next_audio(1).await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
+    joined.send(Message::Close(Some(frame))).await;
+    joined.until_closed().await;
+    assert_eq!(call.wait_until_over().await, EndReason::Hangup);
+    let received = CloseReceived { code: 1000, reason: "done".into() };
+    assert_eq!(call.close_frame_received(), Some(received));
 }
 
 #[tokio::test]
