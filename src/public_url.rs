@@ -35,6 +35,15 @@ impl PublicUrl {
         format!("{scheme}://{}{}{path}", self.authority, self.prefix)
     }
 
+    /// The same with the port we listen on, where port 0 was written: for programs that let the
+    /// system choose one.
+    pub fn with_chosen_port(mut self, port: u16) -> Self {
+        if let Some(host) = self.authority.strip_suffix(":0") {
+            self.authority = format!("{host}:{port}");
+        }
+        self
+    }
+
     /// Host and perhaps port, as written.
     pub(crate) fn authority(&self) -> &str {
         &self.authority

@@ -108,8 +108,9 @@ impl Application {
         }
         let new_admin_key = ensure_admin_key(&store, config.admin_key.as_ref()).await?;
 
-        let context = web::Data::new(build_context(&config, store)?);
-        let (address, server) = server::bind(&config, context.clone())?;
+        let (listener, address) = server::bind(config.bind)?;
+        let context = web::Data::new(build_context(&config, store, address)?);
+        let server = server::prepare(&config, listener, context.clone())?;
         context.store.register(context.node, Timestamp::now()).await?;
         actix_web::rt::spawn(recovery::beat(context.clone()));
         let service = HttpService::new(server, context.clone()).start();
@@ -154,7 +155,11 @@ impl Application {
     }
 }
 
-fn build_context(config: &Config, store: Store) -> Result<Context, StartupError> {
+fn build_context(
+    config: &Config,
+    store: Store,
+    address: SocketAddr,
+) -> Result<Context, StartupError> {
     let metrics = Arc::new(Metrics::new());
     let telephony = Arc::new(TwilioClient::new(&config.twilio_api_url, metrics.clone())?);
     let agents: Arc<dyn VoiceAgents> =
@@ -174,7 +179,7 @@ fn build_context(config: &Config, store: Store) -> Result<Context, StartupError>
         metrics,
         telephony,
         connector: AgentConnector::new()?,
-        public_url: config.public_url.clone(),
+        public_url: config.public_url.clone().with_chosen_port(address.port()),
         admin_key: AdminKey::new(config.admin_key.as_ref()),
         metrics_token: config.metrics_token.clone(),
         node: NodeId::generate(),

@@ -24,16 +24,22 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// be more than Twilio ever lags.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Binds the address and prepares the server, which runs once it is awaited.
-pub(super) fn bind(
-    config: &Config,
-    context: web::Data<Context>,
-) -> Result<(SocketAddr, Server), StartupError> {
-    let address = config.bind;
+/// Takes the address, so that nobody else can, and says which it is.
+pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartupError> {
     let cannot = |source| StartupError::Bind { address, source };
-    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let listener = TcpListener::bind(address).map_err(cannot)?;
     let bound = listener.local_addr().map_err(cannot)?;
+    Ok((listener, bound))
+}
+
+/// Prepares the server, which runs once it is awaited.
+pub(super) fn prepare(
+    config: &Config,
+    listener: TcpListener,
+    context: web::Data<Context>,
+) -> Result<Server, StartupError> {
+    let address = config.bind;
+    let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
     let server = HttpServer::new(move || {
         App::new()
             .app_data(context.clone())
@@ -50,7 +56,8 @@ pub(super) fn bind(
         Some(tls) => server.listen_rustls_0_23(listener, tls),
         None => server.listen(listener),
     };
-    Ok((bound, server.map_err(cannot)?.run()))
+    let server = server.map_err(|source| StartupError::Bind { address, source })?;
+    Ok(server.run())
 }
 
 fn routes(app: &mut web::ServiceConfig) {

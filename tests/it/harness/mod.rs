@@ -1,0 +1,218 @@
+//! Starts the real service between its simulated peers, and checks that nothing is left of it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actors::call::CallEvent;
+use actors::ids::CallSid;
+use callspan::config::{Config, Found, Source};
+use callspan::startup::Application;
+use callspan::store::CallRow;
+use loadtest::twilio::{SimCall, SimTwilio, TwilioOptions};
+use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub(crate) const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
+/// Whom the tests call, unless they care.
+pub(crate) const CALLEE: &str = "+12125550123";
+/// Longest wait for anything that must happen. Never a measure: only the end of a test that failed.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// A running service and its peers.
+pub(crate) struct TestApp {
+    pub(crate) app: Application,
+    pub(crate) twilio: SimTwilio,
+    pub(crate) ultravox: SimUltravox,
+    pub(crate) http: reqwest::Client,
+    base: String,
+    _folder: TempDir,
+}
+
+/// How a [`TestApp`] is to be.
+pub(crate) struct Setup {
+    settings: HashMap<&'static str, String>,
+    twilio: TwilioOptions,
+    ultravox: UltravoxOptions,
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        Setup {
+            settings: HashMap::new(),
+            twilio: TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() },
+            ultravox: UltravoxOptions::with_script(AgentScript::Manual),
+        }
+    }
+
+    /// Sets a variable of the configuration; an empty one unsets it.
+    pub(crate) fn set(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.settings.insert(name, value.into());
+        self
+    }
+
+    /// What agents do by themselves.
+    pub(crate) fn agents(mut self, script: AgentScript) -> Self {
+        self.ultravox.script = script;
+        self
+    }
+
+    pub(crate) fn twilio(mut self, change: impl FnOnce(&mut TwilioOptions)) -> Self {
+        change(&mut self.twilio);
+        self
+    }
+
+    pub(crate) fn ultravox(mut self, change: impl FnOnce(&mut UltravoxOptions)) -> Self {
+        change(&mut self.ultravox);
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestApp {
+        let twilio = SimTwilio::start(self.twilio).expect("a simulated Twilio");
+        let ultravox = SimUltravox::start(self.ultravox).expect("a simulated Ultravox");
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = folder.path().join("callspan.db");
+        let mut settings = HashMap::from([
+            ("CALLSPAN_BIND", "127.0.0.1:0".to_owned()),
+            ("CALLSPAN_PUBLIC_URL", "http://127.0.0.1:0".to_owned()),
+            ("DATABASE_URL", format!("sqlite://{}?mode=rwc", database.display())),
+            ("CALLSPAN_ADMIN_KEY", ADMIN_KEY.to_owned()),
+            ("CALLSPAN_TWILIO_API_URL", twilio.api_url()),
+            ("CALLSPAN_ULTRAVOX_API_URL", ultravox.api_url()),
+            ("TWILIO_ACCOUNT_SID", twilio.account_sid().to_owned()),
+            ("TWILIO_AUTH_TOKEN", twilio.auth_token().to_owned()),
+            ("TWILIO_PHONE_NUMBER", twilio.phone_number().to_owned()),
+            ("ULTRAVOX_API_KEY", ultravox.api_key().to_owned()),
+        ]);
+        settings.extend(self.settings);
+        let lookup = |name: &str| {
+            let value = settings.get(name)?.clone();
+            Some(Found { value, source: Source::Environment })
+        };
+        let config = Config::parse(lookup).expect("a configuration");
+        let app = Application::start(config).await.expect("a running service");
+        TestApp {
+            base: format!("http://{}", app.address()),
+            app,
+            twilio,
+            ultravox,
+            http: reqwest::Client::new(),
+            _folder: folder,
+        }
+    }
+}
+
+/// A call that is up: both sockets are open.
+pub(crate) struct LiveCall {
+    pub(crate) phone: SimCall,
+    pub(crate) agent: SimAgentCall,
+}
+
+/// Waits for something that must happen, so that a test that fails does not hang.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(LIMIT, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Asks for a call with any body; gives status and body.
+    pub(crate) async fn initiate(&self, body: &Value) -> (u16, Value) {
+        let request = self
+            .http
+            .post(self.url("/api/ultravox-calls/initiate-call"))
+            .header("X-API-Key", ADMIN_KEY)
+            .json(body);
+        let response = soon("an answer", request.send()).await.expect("an answer");
+        (response.status().as_u16(), response.json().await.expect("a JSON body"))
+    }
+
+    /// Places a call that must be accepted; gives Twilio's side of it.
+    pub(crate) async fn place_call(&self, to: &str) -> SimCall {
+        let body = json!({ "companyId": 1, "destinationNumber": to });
+        let (status, answer) = self.initiate(&body).await;
+        assert_eq!(status, 200, "{answer}");
+        let call = soon("the call at Twilio", self.twilio.wait_for_call(to)).await;
+        assert_eq!(answer["callSid"], call.sid());
+        call
+    }
+
+    /// Places a call and waits until both sockets are up.
+    pub(crate) async fn live_call(&self) -> LiveCall {
+        let phone = self.place_call(CALLEE).await;
+        let agent = soon("the agent's call", self.ultravox.wait_for_call()).await;
+        soon("the stream", phone.wait_for_stream()).await.expect("a stream");
+        soon("the agent", agent.wait_joined()).await;
+        LiveCall { phone, agent }
+    }
+
+    /// The stored row of a call.
+    pub(crate) async fn row(&self, phone: &SimCall) -> CallRow {
+        assert!(self.app.flush(LIMIT).await, "the journal is not written");
+        let sid: CallSid = phone.sid().parse().expect("a call sid");
+        let row = self.app.store().call_by_sid(&sid).await.expect("a database");
+        row.expect("the call is stored")
+    }
+
+    /// The stored timeline of a call.
+    pub(crate) async fn timeline(&self, phone: &SimCall) -> Vec<CallEvent> {
+        let row = self.row(phone).await;
+        let events = self.app.store().events(row.id).await.expect("a database");
+        events.into_iter().map(|event| event.event).collect()
+    }
+
+    /// A metric's value; 0 when it was never counted.
+    pub(crate) async fn metric(&self, name_and_labels: &str) -> f64 {
+        let text = self.http.get(self.url("/metrics")).send().await.expect("an answer");
+        let text = text.text().await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name_and_labels));
+        line.map_or(0.0, |value| value.trim().parse().expect("a number"))
+    }
+
+    /// Waits until no call is live anywhere: here, at Twilio, at Ultravox.
+    pub(crate) async fn quiet(&self) {
+        let all_over = async {
+            let twilio = |twilio: &SimTwilio| twilio.live_calls() + twilio.live_streams() == 0;
+            self.twilio.wait_until(twilio).await;
+            self.ultravox.wait_for_no_sockets().await;
+            while self.app.live_calls() > 0 || self.ultravox.active_calls() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        soon("all calls to be over", all_over).await;
+    }
+
+    /// Ends the test: nothing may be left behind, and neither vendor may have a complaint.
+    pub(crate) async fn finish(self) {
+        self.finish_with_violations(&[]).await;
+    }
+
+    /// The same when the test itself provoked complaints that contain these words.
+    pub(crate) async fn finish_with_violations(self, expected: &[&str]) {
+        self.quiet().await;
+        assert!(self.app.flush(LIMIT).await, "the journal is not written");
+        let live = self.app.store().count_live().await.expect("a database");
+        assert_eq!(live, 0, "calls are stored as live");
+        assert_eq!(self.metric("callspan_calls_active").await, 0.0);
+        assert_eq!(self.metric("callspan_media_streams_active").await, 0.0);
+        let complaints = self.twilio.violations().into_iter().map(|found| format!("{found:?}"));
+        let complaints = complaints
+            .chain(self.ultravox.violations().into_iter().map(|found| format!("{found:?}")));
+        let unexpected: Vec<String> = complaints
+            .filter(|complaint| !expected.iter().any(|words| complaint.contains(words)))
+            .collect();
+        assert!(unexpected.is_empty(), "the vendors complain: {unexpected:#?}");
+        soon("the service to stop", self.app.drain(Duration::ZERO)).await;
+        self.twilio.shutdown();
+        self.ultravox.shutdown();
+    }
+}
