@@ -1,15 +1,17 @@
 //! The command line.
 
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config, LogFormat};
+use crate::demo;
 use crate::startup::Application;
 
 /// A configuration that does not work.
@@ -25,6 +27,18 @@ pub fn command() -> Command {
         .subcommand(config::with_settings(
             Command::new("serve").about("Runs the service until SIGTERM, then drains"),
         ))
+        .subcommand(
+            Command::new("demo")
+                .about("Makes a simulated call, shows its timeline and writes it to a WAV file")
+                .arg(
+                    Arg::new("out")
+                        .long("out")
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .default_value("demo-call.wav")
+                        .help("Where the recording goes: left the caller, right the agent"),
+                ),
+        )
         .subcommand(config::with_settings(
             Command::new("migrate").about("Brings the database's schema up to date and exits"),
         ))
@@ -34,6 +48,7 @@ pub fn command() -> Command {
 pub async fn run(matches: ArgMatches) -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => with_config(matches, serve).await,
+        Some(("demo", matches)) => run_demo(matches).await,
         Some(("migrate", matches)) => with_config(matches, migrate).await,
         _ => unreachable!("clap lets nothing else through"),
     }
@@ -101,6 +116,17 @@ async fn serve(config: Config) -> ExitCode {
         () = hurry => {}
     }
     ExitCode::SUCCESS
+}
+
+async fn run_demo(matches: &ArgMatches) -> ExitCode {
+    let recording = matches.get_one::<PathBuf>("out").expect("it has a default");
+    match demo::run(recording).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("the demo failed: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn migrate(config: Config) -> ExitCode {

@@ -7,6 +7,7 @@ mod api;
 pub mod cli;
 pub mod clients;
 pub mod config;
+pub mod demo;
 pub mod metrics;
 pub mod public_url;
 mod recovery;

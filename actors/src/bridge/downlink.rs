@@ -68,6 +68,8 @@ pub(super) struct Downlink {
     marked_bytes: u64,
     /// Position of the last mark that came back.
     heard_bytes: u64,
+    /// Where the turn began: everything before it had been played when it came.
+    turn_from_bytes: u64,
     /// Set while audio keeps coming; when it passes, the turn is marked.
     pause_at: Option<Instant>,
     mark_due: bool,
@@ -87,6 +89,7 @@ impl Downlink {
             sent_bytes: 0,
             marked_bytes: 0,
             heard_bytes: 0,
+            turn_from_bytes: 0,
             pause_at: None,
             mark_due: false,
             cleared_at: None,
@@ -96,6 +99,9 @@ impl Downlink {
 
     /// Takes signed 16-bit samples from the agent, in pieces of any size.
     pub(super) fn audio(&mut self, now: Instant, mut pcm: &[u8]) {
+        if self.is_played_out() {
+            self.turn_from_bytes = self.sent_bytes;
+        }
         let before = self.held.len();
         if let (Some(low), Some((&high, rest))) = (self.odd_byte, pcm.split_first()) {
             self.held.extend_from_slice(&[audio::encode(i16::from_le_bytes([low, high]))]);
@@ -115,23 +121,24 @@ impl Downlink {
     }
 
     /// The person interrupted. Everything that was not played is to be forgotten; what comes after
-    /// this belongs to the next turn. Gives what was dropped and what had been heard, in
-    /// milliseconds.
+    /// this belongs to the next turn. Gives what was dropped and what of this turn had been heard,
+    /// in milliseconds.
     pub(super) fn interrupt(&mut self, now: Instant) -> (u64, u64) {
         let dropped = self.held.len() as u64;
-        let heard = self.heard_bytes;
+        let heard = self.heard_bytes.saturating_sub(self.turn_from_bytes);
         self.counts.dropped_interrupted += dropped.div_ceil(FRAME_SAMPLES as u64);
         self.held.clear();
         self.arrivals.clear();
         self.odd_byte = None;
         self.must_clear = true;
         self.generation += 1;
-        if self.marked_bytes > heard {
+        if self.marked_bytes > self.heard_bytes {
             self.cleared_at = Some(now);
         }
         self.sent_bytes = 0;
         self.marked_bytes = 0;
         self.heard_bytes = 0;
+        self.turn_from_bytes = 0;
         self.pause_at = None;
         self.mark_due = false;
         (dropped / SAMPLES_PER_MS as u64, heard / SAMPLES_PER_MS as u64)

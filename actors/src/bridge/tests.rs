@@ -259,6 +259,20 @@ fn audio_after_an_interruption_belongs_to_the_next_turn() {
 }
 
 #[test]
+fn what_was_heard_counts_from_the_beginning_of_the_turn() {
+    let mut call = BridgeTest::live();
+    call.agent_speaks_ms(1_000);
+    call.advance_ms(200);
+    call.actions();
+    call.phone_marks("g0:1000");
+    call.agent_speaks_ms(1_000);
+    call.actions();
+    call.phone_marks("g0:1500");
+    call.interrupt();
+    assert!(call.actions().contains("Interrupted { dropped_ms: 0, heard_ms: 500 }"));
+}
+
+#[test]
 fn echoes_of_a_cleared_turn_are_not_playback() {
     let mut call = BridgeTest::live();
     call.agent_speaks_ms(1_200);
