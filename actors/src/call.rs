@@ -180,6 +180,19 @@ impl EndReason {
     }
 }
 
+impl From<CallStatus> for EndReason {
+    /// What a final status of Twilio's says by itself.
+    fn from(status: CallStatus) -> Self {
+        match status {
+            CallStatus::Busy => EndReason::Busy,
+            CallStatus::NoAnswer => EndReason::NoAnswer,
+            CallStatus::Canceled => EndReason::Canceled,
+            CallStatus::Failed => EndReason::PhoneFailed,
+            _ => EndReason::PhoneHungUp,
+        }
+    }
+}
+
 impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

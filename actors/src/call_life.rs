@@ -250,15 +250,8 @@ impl CallLife {
             self.actions.push_back(Action::Status(status));
             return;
         }
-        let reason = match status {
-            CallStatus::Busy => EndReason::Busy,
-            CallStatus::NoAnswer => EndReason::NoAnswer,
-            CallStatus::Canceled => EndReason::Canceled,
-            CallStatus::Failed => EndReason::PhoneFailed,
-            _ => EndReason::PhoneHungUp,
-        };
         self.phone = Phone::Over;
-        self.end(now, reason, now);
+        self.end(now, status.into(), now);
     }
 
     fn answered(&mut self, now: Instant) {

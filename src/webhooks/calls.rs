@@ -6,7 +6,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::bridge::TOKEN_PARAMETER;
-use actors::call::{CallStatus, CallUpdate, EndReason};
+use actors::call::{CallStatus, CallUpdate};
 use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
 use actors::ids::{CallId, CallSid};
 use actors::ports::{CallLog as _, Telephony as _, TwilioAccount};
@@ -104,6 +104,10 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
             return;
         }
     };
+    if row.call_sid.as_ref().is_some_and(|ours| *ours != news.call_sid) {
+        warn!(call.id = %news.id, "call {} was told of another call", news.id);
+        return;
+    }
     if row.status.is_final() && !status.is_final() {
         // We gave it up, and yet it rings: nobody would answer for it.
         warn!(call.id = %news.id, "call {} is over, yet {status}; hanging up", news.id);
@@ -117,9 +121,7 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
     }
     let update = match status.is_final() {
         false => CallUpdate::Status(status),
-        true => {
-            CallUpdate::Ended { status, reason: EndReason::NodeLost, detail: None, duration: None }
-        }
+        true => CallUpdate::Ended { status, reason: status.into(), detail: None, duration: None },
     };
     context.journal.record(news.id, update);
 }
