@@ -165,20 +165,28 @@ impl Downlink {
     }
 
     /// The agent says no more.
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&mut self, now: Instant) {
         self.odd_byte = None;
-        self.end_turn();
+        self.end_turn(now);
     }
 
-    /// Pads the last part of a frame and has the end marked.
-    fn end_turn(&mut self) {
+    /// Fills up the last part of a frame, which counts as having come now, and has the end marked.
+    fn end_turn(&mut self, now: Instant) {
         self.pause_at = None;
         let part = self.held.len() % FRAME_SAMPLES;
         if part > 0 {
             self.held.resize(self.held.len() - part + FRAME_SAMPLES, MULAW_SILENCE);
-            if let Some((_, bytes)) = self.arrivals.back_mut() {
-                *bytes += FRAME_SAMPLES - part;
+            // The part is the last that came, and may have come in several pieces.
+            let mut left = part;
+            while let Some((_, bytes)) = self.arrivals.back_mut().filter(|_| left > 0) {
+                let taken = left.min(*bytes);
+                *bytes -= taken;
+                left -= taken;
+                if *bytes == 0 {
+                    self.arrivals.pop_back();
+                }
             }
+            self.arrivals.push_back((now, FRAME_SAMPLES));
         }
         self.mark_due = true;
     }
@@ -190,7 +198,7 @@ impl Downlink {
 
     pub(super) fn tick(&mut self, now: Instant) {
         if self.pause_at.is_some_and(|at| at <= now) {
-            self.end_turn();
+            self.end_turn(now);
         }
     }
 

@@ -530,7 +530,7 @@ impl Bridge {
             Some(1000 | 1005) if was_joined => EndReason::AgentHungUp,
             _ => EndReason::AgentLost,
         };
-        self.downlink.finish();
+        self.downlink.finish(now);
         self.phase = Phase::Goodbye { until: now + GOODBYE_LIMIT, then };
         if self.writer.is_none() {
             // Nobody was let in who could hear a goodbye.

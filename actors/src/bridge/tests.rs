@@ -228,6 +228,21 @@ fn agent_audio_of_any_size_leaves_in_whole_frames() {
 }
 
 #[test]
+fn the_rest_of_a_frame_counts_as_having_come_when_it_was_filled_up() {
+    let mut call = BridgeTest::live();
+    for _ in 0..3 {
+        call.give(Input::AgentAudio(&[0x10; 270]));
+        call.advance_ms(5);
+    }
+    let whole = call.bridge.poll_to_phone(call.now).expect("two frames");
+    assert_eq!((whole.frames, whole.since), (2, Some(call.now - Duration::from_millis(15))));
+    assert!(call.bridge.poll_to_phone(call.now).is_none());
+    call.advance_ms(100);
+    let rest = call.bridge.poll_to_phone(call.now).expect("the rest");
+    assert_eq!((rest.frames, rest.since), (1, Some(call.now - Duration::from_millis(5))));
+}
+
+#[test]
 fn an_interrupted_agent_falls_silent_at_once() {
     let mut call = BridgeTest::live();
     call.agent_speaks_ms(400);
