@@ -76,7 +76,8 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(
             web::resource("/api/ultravox-calls/initiate-call")
                 .app_data(web::PayloadConfig::new(API_BYTES))
-                .route(web::post().to(compat::initiate_call)),
+                .route(web::post().to(compat::initiate_call))
+                .default_service(web::to(compat::post_only)),
         );
 }
 

@@ -3,3 +3,4 @@
 
 mod calls;
 mod harness;
+mod initiate_call;

@@ -1,6 +1,9 @@
 //! Starts the real service between its simulated peers, and checks that nothing is left of it.
 
+pub(crate) mod requests;
+
 use std::collections::HashMap;
+use std::path::Path;
 use std::time::Duration;
 
 use actors::call::CallEvent;
@@ -26,7 +29,7 @@ pub(crate) struct TestApp {
     pub(crate) ultravox: SimUltravox,
     pub(crate) http: reqwest::Client,
     base: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// How a [`TestApp`] is to be.
@@ -97,7 +100,7 @@ impl Setup {
             twilio,
             ultravox,
             http: reqwest::Client::new(),
-            _folder: folder,
+            folder,
         }
     }
 }
@@ -123,6 +126,11 @@ impl TestApp {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
+    }
+
+    /// Where the database and the master key are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Asks for a call with any body; gives status and body.
@@ -204,6 +212,22 @@ impl TestApp {
         assert_eq!(live, 0, "calls are stored as live");
         assert_eq!(self.metric("callspan_calls_active").await, 0.0);
         assert_eq!(self.metric("callspan_media_streams_active").await, 0.0);
+        self.assert_no_complaints(expected);
+        soon("the service to stop", self.app.drain(Duration::ZERO)).await;
+        self.twilio.shutdown();
+        self.ultravox.shutdown();
+    }
+
+    /// Ends a test in which the service has stopped, which leaves nothing behind either.
+    pub(crate) async fn finish_stopped(self) {
+        self.quiet().await;
+        let live = self.app.store().count_live().await.expect("a database");
+        assert_eq!(live, 0, "calls are stored as live");
+        // Callbacks about calls that outlived the service find nobody.
+        self.assert_no_complaints(&[]);
+    }
+
+    fn assert_no_complaints(&self, expected: &[&str]) {
         let complaints = self.twilio.violations().into_iter().map(|found| format!("{found:?}"));
         let complaints = complaints
             .chain(self.ultravox.violations().into_iter().map(|found| format!("{found:?}")));
@@ -211,8 +235,5 @@ impl TestApp {
             .filter(|complaint| !expected.iter().any(|words| complaint.contains(words)))
             .collect();
         assert!(unexpected.is_empty(), "the vendors complain: {unexpected:#?}");
-        soon("the service to stop", self.app.drain(Duration::ZERO)).await;
-        self.twilio.shutdown();
-        self.ultravox.shutdown();
     }
 }
