@@ -4,3 +4,5 @@
 mod calls;
 mod harness;
 mod initiate_call;
+mod outcomes;
+mod vendors;
