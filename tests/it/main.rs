@@ -6,3 +6,4 @@ mod harness;
 mod initiate_call;
 mod outcomes;
 mod vendors;
+mod webhooks;
