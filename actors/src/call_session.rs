@@ -548,7 +548,8 @@ impl Handler<StreamReport> for CallSession {
         let failed = report.event == "stream-error" && self.life.awaits_stream();
         self.event(CallEvent::StreamReport { event: report.event, error: report.error });
         if failed {
-            self.step(Input::End(EndReason::StreamMissing), ctx);
+            // Twilio asks next what to do instead, and is told to apologise.
+            self.step(Input::StreamLeft, ctx);
         }
     }
 }

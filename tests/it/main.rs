@@ -1,6 +1,7 @@
 //! The whole service on a free port, with its own database, between a simulated Twilio and a
 //! simulated Ultravox.
 
+mod admission;
 mod calls;
 mod harness;
 mod initiate_call;
