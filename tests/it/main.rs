@@ -3,8 +3,10 @@
 
 mod admission;
 mod calls;
+mod drain;
 mod harness;
 mod initiate_call;
 mod outcomes;
+mod platform;
 mod vendors;
 mod webhooks;
