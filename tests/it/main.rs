@@ -8,5 +8,6 @@ mod harness;
 mod initiate_call;
 mod outcomes;
 mod platform;
+mod process;
 mod vendors;
 mod webhooks;

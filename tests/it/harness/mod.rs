@@ -1,5 +1,6 @@
 //! Starts the real service between its simulated peers, and checks that nothing is left of it.
 
+pub(crate) mod process;
 pub(crate) mod requests;
 
 use std::collections::HashMap;
