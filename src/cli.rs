@@ -63,6 +63,13 @@ async fn serve(config: Config) -> ExitCode {
     if !config.public_url.is_secure() {
         warn!("CALLSPAN_PUBLIC_URL is not https: Twilio streams to wss only");
     }
+    // Before anybody can see that the service is ready: from then on a signal means a drain.
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("the system does not let us listen for signals");
+        return ExitCode::FAILURE;
+    };
     let grace = config.drain;
     let mut app = match Application::start(config).await {
         Ok(app) => app,
@@ -77,12 +84,6 @@ async fn serve(config: Config) -> ExitCode {
             key.expose_secret()
         ));
     }
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        error!("the system does not let us listen for signals");
-        return ExitCode::FAILURE;
-    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
