@@ -3,6 +3,8 @@
 //! Every request names our call in its path and must be signed with that company's token. News may
 //! come twice, late and in any order: the call's core and the store only ever move it forward.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::bridge::TOKEN_PARAMETER;
@@ -19,6 +21,9 @@ use crate::store::StoreError;
 use super::signature::{FormParams, SignedBody};
 use super::twiml::{self, Stream, Verb};
 use super::{paths, reject};
+
+/// How long a webhook waits for what is known of calls to be written. Twilio waits 15 s.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
 /// A signed request about a call.
 struct News {
@@ -96,6 +101,8 @@ pub(crate) async fn status(
 
 /// News of a call that is not live here: it is over, or its node is gone.
 async fn late_status(context: &Context, news: News, status: CallStatus) {
+    // A call that has just been given up may not be written as such yet.
+    context.journal.flush(FLUSH_LIMIT).await;
     let row = match context.store.call(news.id).await {
         Ok(Some(row)) => row,
         Ok(None) => return,
