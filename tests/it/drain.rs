@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::call::{CallStatus, EndReason};
 use loadtest::twilio::PhoneBehaviour;
 
-use crate::harness::{CALLEE, LIMIT, Setup, TestApp, soon};
+use crate::harness::{LIMIT, Setup, TestApp, soon};
 
 #[actix_web::test]
 async fn a_node_that_is_full_sends_clients_away_until_a_call_ends() {

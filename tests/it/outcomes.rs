@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use actors::call::{CallEvent, CallStatus, EndReason};
-use loadtest::twilio::{CallbackFaults, PhoneBehaviour, PhoneOutcome, WebhookFaults};
+use loadtest::audio::{Tone, g711};
+use loadtest::twilio::{CallbackFaults, CallerScript, PhoneBehaviour, PhoneOutcome, WebhookFaults};
+use loadtest::ultravox::{AgentScript, Line};
 
 use crate::harness::{CALLEE, Setup, TestApp, soon};
 
@@ -61,6 +63,22 @@ async fn a_phone_that_declines_is_busy() {
     phone.hang_up();
     app.quiet().await;
     assert_eq!(app.row(&phone).await.status, CallStatus::Busy);
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn an_agent_that_ends_the_conversation_hangs_up() {
+    let script = AgentScript::conversation([Line::tone(Tone::HIGH, 300)]);
+    let app = Setup::new().agents(script).start().await;
+    let greeting = CallerScript::new().say(g711::encode_all(&Tone::LOW.samples(500)));
+    app.twilio.set_phone(CALLEE, PhoneBehaviour::answers().following(greeting));
+    let phone = app.place_call(CALLEE).await;
+    soon("the end", phone.wait_until_settled()).await;
+    app.quiet().await;
+    assert!(phone.heard_speech_ms() >= 200, "its last words were played");
+    let row = app.row(&phone).await;
+    let (status, reason) = (row.status, row.end_reason);
+    assert_eq!((status, reason), (CallStatus::Completed, Some(EndReason::AgentHungUp)));
     app.finish().await;
 }
 

@@ -85,6 +85,19 @@ async fn a_busy_ultravox_makes_the_client_come_back_later() {
 }
 
 #[actix_web::test]
+async fn an_ultravox_account_without_a_free_slot_makes_the_client_come_back_later() {
+    let app = Setup::new().ultravox(|options| options.concurrent_calls = Some(1)).start().await;
+    let call = app.live_call().await;
+    let other = "+12125550124";
+    let refused = app.call(other).await;
+    assert_eq!((refused.status, refused.retry_after()), (503, 5));
+    assert!(refused.error().contains("Concurrent call limit reached."), "{refused:?}");
+    assert_eq!(app.twilio.dials_to(other), 0);
+    call.phone.hang_up();
+    app.finish().await;
+}
+
+#[actix_web::test]
 async fn an_ultravox_that_stumbles_once_costs_nothing() {
     let app = TestApp::start().await;
     app.ultravox.fail_next(On::CreateCall, Fault::unavailable(None));

@@ -101,7 +101,8 @@ async fn webhooks_without_what_they_need_are_bad_requests() {
     let app = TestApp::start().await;
     let call = app.live_call().await;
     let (hooks, sid) = (app.hooks(), call.phone.sid());
-    let cases: [(&str, &[(&str, &str)], &str, f64); 7] = [
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, f64);
+    let cases: [Case<'_>; 7] = [
         (&hooks.status, &[("CallStatus", "completed")], "no_call_sid", 1.0),
         (&hooks.status, &[("CallSid", "SM1"), ("CallStatus", "completed")], "no_call_sid", 2.0),
         (&hooks.answer, &[], "no_call_sid", 3.0),

@@ -4,7 +4,6 @@ pub(crate) mod process;
 pub(crate) mod requests;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use actors::call::CallEvent;
@@ -30,7 +29,7 @@ pub(crate) struct TestApp {
     pub(crate) ultravox: SimUltravox,
     pub(crate) http: reqwest::Client,
     base: String,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 /// How a [`TestApp`] is to be.
@@ -101,7 +100,7 @@ impl Setup {
             twilio,
             ultravox,
             http: reqwest::Client::new(),
-            folder,
+            _folder: folder,
         }
     }
 }
@@ -127,11 +126,6 @@ impl TestApp {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
-    }
-
-    /// Where the database and the master key are.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Asks for a call with any body; gives status and body.
