@@ -117,6 +117,8 @@ async fn migrate(config: Config) -> ExitCode {
     }
 }
 
+/// Takes the records of `tracing` and not those of the `log` crate, where at `trace` the WebSocket
+/// library writes every frame and the join URL. What is left shows no secret at any level.
 fn start_logging(config: &Config) {
     let is_terminal = std::io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(match is_terminal {
