@@ -78,6 +78,13 @@ async fn serve(config: Config) -> ExitCode {
     if !config.public_url.is_secure() {
         warn!("CALLSPAN_PUBLIC_URL is not https: Twilio streams to wss only");
     }
+    // Before anybody can see that the service is ready: from then on a signal means a drain.
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        error!("the system does not let us listen for signals");
+        return ExitCode::FAILURE;
+    };
     let grace = config.drain;
     let mut app = match Application::start(config).await {
         Ok(app) => app,
@@ -92,12 +99,6 @@ async fn serve(config: Config) -> ExitCode {
             key.expose_secret()
         ));
     }
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        error!("the system does not let us listen for signals");
-        return ExitCode::FAILURE;
-    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -142,6 +143,8 @@ async fn migrate(config: Config) -> ExitCode {
     }
 }
 
+/// Takes the records of `tracing` and not those of the `log` crate, where at `trace` the WebSocket
+/// library writes every frame and the join URL. What is left shows no secret at any level.
 fn start_logging(config: &Config) {
     let is_terminal = std::io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(match is_terminal {

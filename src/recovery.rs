@@ -1,13 +1,16 @@
 //! Calls whose node went away: killed, crashed, or cut off from the database.
 //!
 //! Their sockets died with the process, so nobody talks to those people any more. Whatever is
-//! still ringing or connected is hung up, and every such call gets an end in the database.
+//! still ringing or connected is hung up, an agent that waits for them is given back, and every
+//! such call gets an end in the database.
 
 use std::time::Duration;
 
 use actix_web::web;
 use actors::call::{CallStatus, CallUpdate, EndReason};
-use actors::ports::{CallLog as _, PhoneCall, Telephony as _, TwilioAccount, VendorError};
+use actors::ports::{
+    AgentCall, CallLog as _, PhoneCall, Telephony as _, TwilioAccount, VendorError,
+};
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
@@ -55,6 +58,12 @@ async fn end_orphan(context: web::Data<Context>, call: CallRow) {
             None
         }
     };
+    // An agent that was joined has lost its socket and knows; one that was not would wait on.
+    if call.stream_sid.is_none()
+        && let (Some(ultravox_call_id), Some(join_url)) = (call.ultravox_call_id, call.join_url)
+    {
+        context.agents.release(&AgentCall { ultravox_call_id, join_url }).await;
+    }
     let answered = call.answered_at.is_some() || call.status == CallStatus::InProgress;
     let status = ended.as_ref().map(|phone| phone.status).filter(|status| status.is_final());
     let fallback = if answered { CallStatus::Completed } else { CallStatus::Failed };

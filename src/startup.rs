@@ -75,6 +75,7 @@ pub(crate) struct Context {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) telephony: Arc<TwilioClient>,
+    pub(crate) agents: Arc<dyn VoiceAgents>,
     pub(crate) connector: AgentConnector,
     pub(crate) public_url: PublicUrl,
     pub(crate) admin_key: AdminKey,
@@ -167,7 +168,7 @@ fn build_context(
     let journal = Arc::new(Journal::spawn(store.clone()));
     let ports = Ports {
         telephony: telephony.clone(),
-        agents,
+        agents: agents.clone(),
         log: journal.clone(),
         observer: metrics.clone(),
     };
@@ -178,6 +179,7 @@ fn build_context(
         journal,
         metrics,
         telephony,
+        agents,
         connector: AgentConnector::new()?,
         public_url: config.public_url.clone().with_chosen_port(address.port()),
         admin_key: AdminKey::new(config.admin_key.as_ref()),

@@ -189,7 +189,13 @@ impl CallLife {
                 }
             }
             Input::StreamOver(reason) => self.stream_over(now, reason),
-            Input::StreamLeft => self.end(now, EndReason::PhoneLost, now + APOLOGY_GRACE),
+            Input::StreamLeft => {
+                // Whether Twilio lost its stream, or never got one.
+                let had_stream = self.agent != Agent::Ready;
+                let reason =
+                    if had_stream { EndReason::PhoneLost } else { EndReason::StreamMissing };
+                self.end(now, reason, now + APOLOGY_GRACE);
+            }
             Input::End(reason) => self.end(now, reason, now),
             Input::HungUp(status) => self.hung_up(now, status),
             Input::HangUpFailed => self.hang_up_failed(now),
@@ -437,6 +443,17 @@ mod tests {
         assert_eq!(call.actions(), []);
         call.give(Input::PhoneStatus(CallStatus::Completed));
         assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::PhoneHungUp)));
+    }
+
+    #[test]
+    fn a_call_that_never_got_its_stream_has_time_for_an_apology() {
+        let mut call = Script::dialled();
+        call.give(Input::Answered);
+        call.actions();
+        call.give(Input::StreamLeft);
+        assert_eq!(call.actions(), []);
+        call.give(Input::PhoneStatus(CallStatus::Completed));
+        assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::StreamMissing)));
     }
 
     #[test]

@@ -129,6 +129,8 @@ pub struct StreamClosed(pub EndReason);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct StreamReport {
+    /// Twilio's id, as the callback has it.
+    pub call_sid: CallSid,
     /// `stream-started`, `stream-stopped`, `stream-error`.
     pub event: String,
     /// Twilio's words, on errors.
@@ -138,7 +140,10 @@ pub struct StreamReport {
 /// Twilio has left `<Connect>` and asks what is next.
 #[derive(Debug, Message)]
 #[rtype(result = "AfterStream")]
-pub struct ConnectEnded;
+pub struct ConnectEnded {
+    /// Twilio's id, as the request has it.
+    pub call_sid: CallSid,
+}
 
 /// Somebody wants the call to end.
 #[derive(Debug, Message)]
@@ -321,6 +326,11 @@ impl CallSession {
         true
     }
 
+    fn not_ours(&self, sid: &CallSid) {
+        let id = self.spec.id;
+        error!(call.id = %id, call.sid = %sid, "call {id} was told of another call, {sid}");
+    }
+
     /// Feeds one input to the core and carries out everything it asks for.
     fn step(&mut self, input: Input, ctx: &mut Context<Self>) {
         let was_answered = self.life.answered_at();
@@ -443,8 +453,7 @@ impl Handler<PhoneNews> for CallSession {
         if self.adopt(&news.call_sid, ctx) {
             self.step(Input::PhoneStatus(news.status), ctx);
         } else {
-            let (id, sid) = (self.spec.id, news.call_sid);
-            error!(call.id = %id, call.sid = %sid, "call {id} was told of another call, {sid}");
+            self.not_ours(&news.call_sid);
         }
     }
 }
@@ -533,10 +542,14 @@ impl Handler<StreamReport> for CallSession {
     type Result = ();
 
     fn handle(&mut self, report: StreamReport, ctx: &mut Context<Self>) {
+        if !self.adopt(&report.call_sid, ctx) {
+            return self.not_ours(&report.call_sid);
+        }
         let failed = report.event == "stream-error" && self.life.awaits_stream();
         self.event(CallEvent::StreamReport { event: report.event, error: report.error });
         if failed {
-            self.step(Input::End(EndReason::StreamMissing), ctx);
+            // Twilio asks next what to do instead, and is told to apologise.
+            self.step(Input::StreamLeft, ctx);
         }
     }
 }
@@ -544,7 +557,11 @@ impl Handler<StreamReport> for CallSession {
 impl Handler<ConnectEnded> for CallSession {
     type Result = AfterStream;
 
-    fn handle(&mut self, _: ConnectEnded, ctx: &mut Context<Self>) -> AfterStream {
+    fn handle(&mut self, ended: ConnectEnded, ctx: &mut Context<Self>) -> AfterStream {
+        if !self.adopt(&ended.call_sid, ctx) {
+            self.not_ours(&ended.call_sid);
+            return AfterStream::HangUp;
+        }
         let reason = self.life.reason();
         // Without a reason, Twilio has given up a stream that we still believe in, or never got.
         self.step(Input::StreamLeft, ctx);

@@ -1,6 +1,8 @@
 //! The call routes document: camelCase bodies, errors as `{"error": "…"}`.
 
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use actors::call_session::CallSpec;
 use actors::ids::{CallId, CompanyId, PhoneNumber};
 use actors::ports::{CallLog as _, TwilioAccount};
@@ -69,10 +71,14 @@ impl InitiateCall {
 /// Serves `POST /api/ultravox-calls/initiate-call`.
 pub(crate) async fn initiate_call(
     request: HttpRequest,
-    body: Bytes,
+    body: Result<Bytes, actix_web::Error>,
     context: web::Data<Context>,
 ) -> Result<HttpResponse, CompatError> {
     let caller = caller(&context, &request).await?;
+    let body = body.map_err(|error| {
+        let status = error.as_response_error().status_code();
+        CompatError::new(status, format!("The request body cannot be read: {error}"))
+    })?;
     let asked = InitiateCall::parse(&body)?;
     let no_twilio = || CompatError::not_found("Twilio configuration not found");
     if !caller.may_use(asked.company) {
@@ -114,7 +120,7 @@ pub(crate) async fn initiate_call(
     })?;
     // A client that goes away meanwhile does not stop the call: its actor goes on.
     let placed = dialled.await.map_err(|_| {
-        let status = actix_web::http::StatusCode::INTERNAL_SERVER_ERROR;
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
         CompatError::new(status, "The call could not be placed because of an internal error")
     })??;
     Ok(HttpResponse::Ok().json(Initiated {
@@ -122,6 +128,14 @@ pub(crate) async fn initiate_call(
         call_sid: placed.call_sid.as_str(),
         join_url: placed.join_url.expose_secret(),
     }))
+}
+
+/// Answers whatever is not a `POST`.
+pub(crate) async fn post_only() -> HttpResponse {
+    let refusal = CompatError::new(StatusCode::METHOD_NOT_ALLOWED, "This route takes POST only");
+    let mut response = refusal.error_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    response
 }
 
 fn call_spec(

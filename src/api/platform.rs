@@ -12,7 +12,10 @@ use crate::startup::Context;
 pub(crate) async fn metrics(request: HttpRequest, context: web::Data<Context>) -> HttpResponse {
     if let Some(token) = &context.metrics_token {
         let shown = request.headers().get("Authorization").and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+        // The scheme's name may be written in any case (RFC 9110, section 11.1).
+        let shown = shown.and_then(|value| value.split_once(' '));
+        let shown = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let shown = shown.map_or("", |(_, token)| token);
         if !bool::from(shown.as_bytes().ct_eq(token.expose_secret().as_bytes())) {
             return HttpResponse::Unauthorized()
                 .insert_header(("WWW-Authenticate", "Bearer"))

@@ -68,15 +68,28 @@ fn routes(app: &mut web::ServiceConfig) {
         .service(
             web::scope("/twilio")
                 .app_data(web::PayloadConfig::new(WEBHOOK_BYTES))
-                .route(tail(paths::ANSWER), web::post().to(webhooks::calls::answer))
-                .route(tail(paths::STATUS), web::post().to(webhooks::calls::status))
-                .route(tail(paths::STREAM_STATUS), web::post().to(webhooks::calls::stream_status))
-                .route(tail(paths::STREAM_ENDED), web::post().to(webhooks::calls::stream_ended)),
+                .service(
+                    web::resource(tail(paths::ANSWER))
+                        .route(web::post().to(webhooks::calls::answer)),
+                )
+                .service(
+                    web::resource(tail(paths::STATUS))
+                        .route(web::post().to(webhooks::calls::status)),
+                )
+                .service(
+                    web::resource(tail(paths::STREAM_STATUS))
+                        .route(web::post().to(webhooks::calls::stream_status)),
+                )
+                .service(
+                    web::resource(tail(paths::STREAM_ENDED))
+                        .route(web::post().to(webhooks::calls::stream_ended)),
+                ),
         )
         .service(
             web::resource("/api/ultravox-calls/initiate-call")
                 .app_data(web::PayloadConfig::new(API_BYTES))
-                .route(web::post().to(compat::initiate_call)),
+                .route(web::post().to(compat::initiate_call))
+                .default_service(web::to(compat::post_only)),
         );
 }
 

@@ -3,8 +3,10 @@
 //! Every request names our call in its path and must be signed with that company's token. News may
 //! come twice, late and in any order: the call's core and the store only ever move it forward.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actors::bridge::TOKEN_PARAMETER;
 use actors::call::{CallStatus, CallUpdate};
 use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
@@ -20,6 +22,9 @@ use super::signature::{FormParams, SignedBody};
 use super::twiml::{self, Stream, Verb};
 use super::{paths, reject};
 
+/// How long a webhook waits for what is known of calls to be written. Twilio waits 15 s.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+
 /// A signed request about a call.
 struct News {
     id: CallId,
@@ -31,11 +36,11 @@ struct News {
 /// Serves `POST /twilio/answer/{call_id}`: the call is answered, what now?
 pub(crate) async fn answer(
     request: HttpRequest,
-    body: Bytes,
+    body: Result<Bytes, Error>,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let news = match receive(&context, &request, &body, &path).await {
+    let news = match receive(&context, &request, body, &path).await {
         Ok(news) => news,
         Err(refusal) => return refusal,
     };
@@ -70,11 +75,11 @@ pub(crate) async fn answer(
 /// Serves `POST /twilio/status/{call_id}`: how the call stands.
 pub(crate) async fn status(
     request: HttpRequest,
-    body: Bytes,
+    body: Result<Bytes, Error>,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let news = match receive(&context, &request, &body, &path).await {
+    let news = match receive(&context, &request, body, &path).await {
         Ok(news) => news,
         Err(refusal) => return refusal,
     };
@@ -96,6 +101,8 @@ pub(crate) async fn status(
 
 /// News of a call that is not live here: it is over, or its node is gone.
 async fn late_status(context: &Context, news: News, status: CallStatus) {
+    // A call that has just been given up may not be written as such yet.
+    context.journal.flush(FLUSH_LIMIT).await;
     let row = match context.store.call(news.id).await {
         Ok(Some(row)) => row,
         Ok(None) => return,
@@ -129,11 +136,11 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
 /// Serves `POST /twilio/stream-status/{call_id}`: how the media stream fares, seen from Twilio.
 pub(crate) async fn stream_status(
     request: HttpRequest,
-    body: Bytes,
+    body: Result<Bytes, Error>,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let news = match receive(&context, &request, &body, &path).await {
+    let news = match receive(&context, &request, body, &path).await {
         Ok(news) => news,
         Err(refusal) => return refusal,
     };
@@ -143,7 +150,7 @@ pub(crate) async fn stream_status(
     if let Some((_, call)) = context.registry.get(news.id) {
         let event = event.chars().take(40).collect();
         let error = news.form.get("StreamError").map(|text| text.chars().take(300).collect());
-        if call.send(StreamReport { event, error }).await.is_err() {
+        if call.send(StreamReport { call_sid: news.call_sid, event, error }).await.is_err() {
             warn!(call.id = %news.id, "call {} could not be told of its stream", news.id);
         }
     }
@@ -153,16 +160,19 @@ pub(crate) async fn stream_status(
 /// Serves `POST /twilio/stream-ended/{call_id}`, the action of `<Connect>`: what now?
 pub(crate) async fn stream_ended(
     request: HttpRequest,
-    body: Bytes,
+    body: Result<Bytes, Error>,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> HttpResponse {
-    let news = match receive(&context, &request, &body, &path).await {
+    let news = match receive(&context, &request, body, &path).await {
         Ok(news) => news,
         Err(refusal) => return refusal,
     };
     let after = match context.registry.get(news.id) {
-        Some((_, call)) => call.send(ConnectEnded).await.unwrap_or(AfterStream::Apologise),
+        Some((_, call)) => call
+            .send(ConnectEnded { call_sid: news.call_sid })
+            .await
+            .unwrap_or(AfterStream::Apologise),
         // The call has just ended in good order, or the node that carried it is gone.
         None => match context.store.call(news.id).await {
             Ok(Some(row)) if row.status.is_final() => AfterStream::HangUp,
@@ -179,9 +189,14 @@ pub(crate) async fn stream_ended(
 async fn receive(
     context: &Context,
     request: &HttpRequest,
-    body: &[u8],
+    body: Result<Bytes, Error>,
     id: &str,
 ) -> Result<News, HttpResponse> {
+    let body = body.map_err(|error| {
+        let status = error.as_response_error().status_code();
+        let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
+        reject(context, status, if too_large { "too_large" } else { "unreadable" })
+    })?;
     let unknown = || reject(context, StatusCode::NOT_FOUND, "unknown_call");
     let id: CallId = id.parse().map_err(|_| unknown())?;
     let account = match context.registry.get(id) {
@@ -196,9 +211,9 @@ async fn receive(
             }
         },
     };
-    super::check_signature(context, request, &account, SignedBody::Form(body))
+    super::check_signature(context, request, &account, SignedBody::Form(&body))
         .map_err(|bad| reject(context, StatusCode::FORBIDDEN, bad.label()))?;
-    let form = FormParams::parse(body);
+    let form = FormParams::parse(&body);
     let call_sid = form.get("CallSid").and_then(|sid| sid.parse().ok());
     let call_sid =
         call_sid.ok_or_else(|| reject(context, StatusCode::BAD_REQUEST, "no_call_sid"))?;

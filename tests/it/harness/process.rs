@@ -1,0 +1,311 @@
+//! The real program as a process of its own, between simulated peers.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actors::call::CallStatus;
+use actors::ids::{CallId, CallSid};
+use callspan::secrets::key_file;
+use callspan::store::{CallRow, Store};
+use loadtest::twilio::{SimCall, SimTwilio, TwilioOptions};
+use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use super::requests::INITIATE;
+use super::{ADMIN_KEY, CALLEE, LiveCall, soon};
+
+/// What outlives the program: its peers, its database, and its address.
+pub(crate) struct World {
+    pub(crate) twilio: SimTwilio,
+    pub(crate) ultravox: SimUltravox,
+    folder: TempDir,
+    port: u16,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let options = TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() };
+        let agents = UltravoxOptions::with_script(AgentScript::Manual);
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        World {
+            twilio: SimTwilio::start(options).expect("a simulated Twilio"),
+            ultravox: SimUltravox::start(agents).expect("a simulated Ultravox"),
+            folder: tempfile::tempdir().expect("a folder"),
+            // Closed again right away: the next program takes the same port as the one before.
+            port: free.local_addr().expect("an address").port(),
+            settings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
+        self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn database_url(&self) -> String {
+        format!("sqlite://{}?mode=rwc", self.folder().join("callspan.db").display())
+    }
+
+    /// Starts the program and waits until it is ready.
+    pub(crate) async fn start(&self) -> Program {
+        let address = format!("127.0.0.1:{}", self.port);
+        let mut command = command();
+        command
+            .env("CALLSPAN_BIND", &address)
+            .env("CALLSPAN_PUBLIC_URL", format!("http://{address}"))
+            .env("DATABASE_URL", self.database_url())
+            .env("CALLSPAN_ADMIN_KEY", ADMIN_KEY)
+            .env("CALLSPAN_TWILIO_API_URL", self.twilio.api_url())
+            .env("CALLSPAN_ULTRAVOX_API_URL", self.ultravox.api_url())
+            .env("TWILIO_ACCOUNT_SID", self.twilio.account_sid())
+            .env("TWILIO_AUTH_TOKEN", self.twilio.auth_token())
+            .env("TWILIO_PHONE_NUMBER", self.twilio.phone_number())
+            .env("ULTRAVOX_API_KEY", self.ultravox.api_key())
+            .current_dir(self.folder());
+        for (name, value) in &self.settings {
+            command.env(name, value);
+        }
+        let mut child = command.spawn().expect("the program starts");
+        let log = Log::default();
+        log.follow(child.stdout.take().expect("a pipe"));
+        log.follow(child.stderr.take().expect("a pipe"));
+        let base = format!("http://{address}");
+        let mut program = Program { child, log, base, http: reqwest::Client::new() };
+        let ready = async {
+            loop {
+                let answer = program.http.get(format!("{}/readyz", program.base)).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return;
+                }
+                assert!(program.is_running(), "it did not start: {}", program.log());
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        soon("the program to be ready", ready).await;
+        program
+    }
+
+    /// The database, seen beside the program.
+    async fn store(&self) -> Store {
+        let url = self.database_url();
+        let sealer = key_file::load(None, &url).expect("the program has made a key");
+        Store::connect(&url, sealer).await.expect("a database")
+    }
+
+    /// The stored row of a call.
+    pub(crate) async fn row(&self, phone: &SimCall) -> CallRow {
+        let sid: CallSid = phone.sid().parse().expect("a call sid");
+        let store = self.store().await;
+        let row = store.call_by_sid(&sid).await.expect("a database");
+        store.close().await;
+        row.expect("the call is stored")
+    }
+
+    /// Waits until the stored row of the call that an agent was made for is as wanted.
+    pub(crate) async fn wait_for_row(
+        &self,
+        agent: &SimAgentCall,
+        wanted: impl Fn(&CallRow) -> bool,
+    ) -> CallRow {
+        let id = agent.request()["metadata"]["callspanCallId"].as_str().expect("our id");
+        let id: CallId = id.parse().expect("our id");
+        let store = self.store().await;
+        loop {
+            let row = store.call(id).await.expect("a database").expect("the call is stored");
+            if wanted(&row) {
+                store.close().await;
+                return row;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends the test: nothing may be left behind, and neither vendor may have a complaint.
+    pub(crate) async fn finish(self) {
+        let over = async {
+            self.twilio.wait_until(|it| it.live_calls() + it.live_streams() == 0).await;
+            self.ultravox.wait_for_no_sockets().await;
+            while self.ultravox.active_calls() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        soon("all calls to be over", over).await;
+        let store = self.store().await;
+        assert_eq!(store.count_live().await.expect("a database"), 0, "calls are stored as live");
+        store.close().await;
+        let complaints = (self.twilio.violations(), self.ultravox.violations());
+        assert!(complaints.0.is_empty() && complaints.1.is_empty(), "{complaints:#?}");
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callspan"));
+    command
+        .arg("serve")
+        .env_clear()
+        .kill_on_drop(true)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// A running program. Killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    log: Log,
+    base: String,
+    http: reqwest::Client,
+}
+
+impl Program {
+    /// Runs the program with these settings and nothing else, to its end.
+    pub(crate) async fn run_with(settings: &[(&str, &str)]) -> Output {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = command();
+        command.current_dir(folder.path()).envs(settings.iter().copied());
+        soon("the program to end", command.output()).await.expect("the program starts")
+    }
+
+    /// Sends a signal by its name.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let sent = std::process::Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal was not sent");
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_none()
+    }
+
+    /// Waits for the program's end; `None` when it was killed.
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
+        let status: ExitStatus =
+            soon("the program to end", self.child.wait()).await.expect("a process");
+        soon("the end of the log", self.log.ended()).await;
+        status.code()
+    }
+
+    /// All it has printed so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits until it has printed this.
+    pub(crate) async fn wait_for_log(&self, words: &str) {
+        self.log.wait_for(words).await;
+    }
+
+    /// A request for a call, not sent yet.
+    pub(crate) fn ask(&self, to: &str) -> reqwest::RequestBuilder {
+        let body = json!({ "companyId": 1, "destinationNumber": to });
+        let url = format!("{}{INITIATE}", self.base);
+        self.http.post(url).header("X-API-Key", ADMIN_KEY).json(&body)
+    }
+
+    pub(crate) async fn place_call(&self, world: &World) -> SimCall {
+        let answer = soon("an answer", self.ask(CALLEE).send()).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{}", self.log());
+        soon("the call", world.twilio.wait_for_call(CALLEE)).await
+    }
+
+    pub(crate) async fn live_call(&self, world: &World) -> LiveCall {
+        let phone = self.place_call(world).await;
+        let agent = soon("the agent", world.ultravox.wait_for_call()).await;
+        soon("the stream", phone.wait_for_stream()).await.expect("a stream");
+        soon("the agent", agent.wait_joined()).await;
+        soon("audio", agent.wait_for_audio_ms(100)).await;
+        LiveCall { phone, agent }
+    }
+
+    /// Waits until the call is stored with this status.
+    pub(crate) async fn stored(&self, world: &World, phone: &SimCall, status: CallStatus) {
+        self.row_when(world, phone, |row| row.status == status).await;
+    }
+
+    /// Waits until the call is stored as ended.
+    pub(crate) async fn ended(&self, world: &World, phone: &SimCall) -> CallRow {
+        self.row_when(world, phone, |row| row.status.is_final()).await
+    }
+
+    async fn row_when(
+        &self,
+        world: &World,
+        phone: &SimCall,
+        wanted: impl Fn(&CallRow) -> bool,
+    ) -> CallRow {
+        let sid: CallSid = phone.sid().parse().expect("a call sid");
+        let store = world.store().await;
+        let found = async {
+            loop {
+                let row = store.call_by_sid(&sid).await.expect("a database");
+                if let Some(row) = row.filter(|row| wanted(row)) {
+                    return row;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let row = soon("the call to be stored", found).await;
+        store.close().await;
+        row
+    }
+}
+
+/// What a program prints, on both its streams.
+#[derive(Clone)]
+struct Log {
+    text: Arc<Mutex<String>>,
+    changed: watch::Sender<usize>,
+    open: Arc<()>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { text: Arc::default(), changed: watch::Sender::new(0), open: Arc::default() }
+    }
+}
+
+impl Log {
+    fn follow(&self, stream: impl AsyncRead + Unpin + Send + 'static) {
+        let (text, changed, open) = (self.text.clone(), self.changed.clone(), self.open.clone());
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stream).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+                changed.send_modify(|lines| *lines += 1);
+            }
+            drop(open);
+            changed.send_modify(|lines| *lines += 1);
+        });
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn wait_for(&self, words: &str) {
+        let mut changed = self.changed.subscribe();
+        let said = changed.wait_for(|_| self.text().contains(words));
+        said.await.expect("the sender lives in `self`");
+    }
+
+    /// Both streams are closed.
+    async fn ended(&self) {
+        let mut changed = self.changed.subscribe();
+        let ended = changed.wait_for(|_| Arc::strong_count(&self.open) == 1);
+        ended.await.expect("the sender lives in `self`");
+    }
+}
