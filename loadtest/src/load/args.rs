@@ -47,12 +47,13 @@ impl Args {
         Duration::from_secs(self.seconds)
     }
 
-    /// Which binary to run.
+    /// Which binary to run. It must be there.
     pub(crate) fn callspan(&self) -> std::io::Result<PathBuf> {
-        match &self.callspan {
-            Some(path) => path.canonicalize(),
-            None => Ok(std::env::current_exe()?.with_file_name("callspan")),
-        }
+        let path = match &self.callspan {
+            Some(path) => path.clone(),
+            None => std::env::current_exe()?.with_file_name("callspan"),
+        };
+        path.canonicalize()
     }
 }
 
@@ -82,7 +83,8 @@ mod tests {
         let args = parse("loadtest").expect("valid");
         assert_eq!((args.calls, args.duration()), (100, Duration::from_secs(30)));
         assert_eq!(args.between_calls(), Duration::from_millis(20));
-        assert!(args.callspan().expect("a path").ends_with("callspan"));
+        let elsewhere = parse("loadtest --callspan /no/such/callspan").expect("valid");
+        assert!(elsewhere.callspan().is_err());
     }
 
     #[test]

@@ -150,7 +150,8 @@ impl Report {
             writeln!(
                 out,
                 "  The generator was the bottleneck: its clock was late by more than {} ms.\n  \
-                 The delays and initiate-call figures are not to be trusted.",
+                 The delays and initiate-call figures are not to be trusted. Lost frames may be its \
+                 own doing, too:\n  what it sends too late, the service has replaced by silence.",
                 TRUSTED_LATENESS.as_millis()
             )?;
         }

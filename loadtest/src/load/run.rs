@@ -44,6 +44,8 @@ pub(crate) enum RunError {
     Descriptors(#[from] TooFewDescriptors),
     #[error("{0}")]
     Service(#[from] ServiceError),
+    #[error("the callspan binary is not there; build it, or name it with --callspan: {0}")]
+    NoBinary(io::Error),
     #[error("the simulators cannot be started: {0}")]
     Simulators(io::Error),
     #[error("the service cannot be measured: {0}")]
@@ -79,7 +81,7 @@ async fn test(args: &Args) -> Result<Report, RunError> {
     let ultravox = SimUltravox::start(ultravox).map_err(RunError::Simulators)?;
     let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
     let sims = (&twilio, &ultravox);
-    let program = args.callspan()?;
+    let program = args.callspan().map_err(RunError::NoBinary)?;
     let service =
         Service::start(&program, args.service_cpus.as_deref(), args.calls, sims, &http).await?;
     progress(&format!("ready after {:.0} ms", ms(service.started_in())));
