@@ -5,5 +5,6 @@
 //! service, so that an error on one side is not mirrored on the other.
 
 pub mod audio;
+pub mod load;
 pub mod twilio;
 pub mod ultravox;

@@ -1,2 +1,5 @@
-//! The load generator.
-fn main() {}
+//! The load generator: see [`callspan_loadtest::load`].
+
+fn main() -> std::process::ExitCode {
+    callspan_loadtest::load::main()
+}

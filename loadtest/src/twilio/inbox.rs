@@ -60,6 +60,9 @@ impl Session {
                         state.heard_at.push((now, audio.len()));
                     }
                 });
+                if let Some(probe) = &mut self.probe {
+                    probe.hear(now, &audio);
+                }
                 if !self.playback.media(audio) && !self.overflowed {
                     self.overflowed = true;
                     self.call.violation(Some(31_931), "more than 10 minutes of audio are queued");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::faults::CallbackFaults;
 use super::phone::PhoneBehaviour;
+use crate::load::Probe;
 
 /// Setup of [`SimTwilio`](super::SimTwilio). The defaults suit tests: no rate limit, phones that
 /// answer at once, `ws://` allowed, everything recorded.
@@ -33,6 +34,8 @@ pub struct TwilioOptions {
     pub stamp_frames: bool,
     /// Receive buffer of media sockets; small ones make slow readers felt soon.
     pub receive_buffer_bytes: Option<usize>,
+    /// Makes every phone speak without a pause, in frames that can be followed.
+    pub probe: Option<Probe>,
 }
 
 impl Default for TwilioOptions {
@@ -50,6 +53,7 @@ impl Default for TwilioOptions {
             record: true,
             stamp_frames: false,
             receive_buffer_bytes: None,
+            probe: None,
         }
     }
 }

@@ -26,6 +26,7 @@ use super::stream::MediaCommand;
 use super::uplink::{Outgoing, Uplink};
 use super::wire::Wire;
 use super::world::World;
+use crate::load::{PhoneProbe, Probe};
 
 const TICK: Duration = Duration::from_millis(20);
 
@@ -62,6 +63,7 @@ pub(crate) struct Session {
     socket: Socket,
     pub(super) uplink: Uplink,
     pub(super) playback: Playback,
+    pub(super) probe: Option<PhoneProbe>,
     faults: StreamFaults,
     start: Instant,
     ticks: u32,
@@ -85,6 +87,7 @@ impl Session {
         start: Instant,
     ) -> Self {
         Session {
+            probe: world.options.probe.as_ref().map(Probe::phone),
             world,
             call,
             socket,
@@ -236,7 +239,8 @@ impl Session {
             self.echo(name, false);
         }
         let Some(spoken) = spoken else { return };
-        self.uplink.frame(now, &spoken.frame);
+        let marked = self.probe.as_mut().and_then(|probe| probe.say(now));
+        self.uplink.frame(now, &marked.unwrap_or(spoken.frame));
         for act in spoken.acts {
             match act {
                 PhoneAct::Press(digit) => self.press(digit),

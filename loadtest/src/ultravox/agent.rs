@@ -236,7 +236,10 @@ impl Agent {
     fn audio(&mut self, now: Instant, pcm: Bytes) {
         self.last_audio = now;
         if self.echo {
-            return self.actions.push_back(Action::Audio(pcm));
+            if !pcm.is_empty() {
+                self.actions.push_back(Action::Audio(pcm));
+            }
+            return;
         }
         for heard in self.ears.hear(&pcm) {
             match heard {

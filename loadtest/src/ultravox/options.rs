@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::script::{AgentScript, HangUpWhen, Pacing};
 use crate::audio::DetectorSettings;
+use crate::load::Probe;
 
 /// How a simulated Ultravox behaves.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct UltravoxOptions {
     pub webhook_retry: Duration,
     /// How often each webhook is delivered, since Ultravox may repeat itself.
     pub webhook_copies: u32,
+    /// Makes agents that echo send back the frames that can be followed, and only those.
+    pub probe: Option<Probe>,
 }
 
 impl Default for UltravoxOptions {
@@ -72,6 +75,7 @@ impl Default for UltravoxOptions {
             keep_calls: usize::MAX,
             webhook_retry: Duration::from_secs(30),
             webhook_copies: 1,
+            probe: None,
         }
     }
 }

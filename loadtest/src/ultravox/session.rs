@@ -30,6 +30,7 @@ use super::{
     socket::Socket,
     telephone::{StreamEvent, Telephone},
 };
+use crate::load::{AgentProbe, Probe};
 
 /// How long a client may take to answer a close before the connection is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,8 +52,9 @@ pub(crate) async fn run(
     let gone = Gone { shared: shared.clone(), call: call.clone() };
     let telephone = is_telephone.then(|| Telephone::new(echoes));
     let ping_at = shared.options.ping_every.map(|every| now + every);
+    let probe = shared.options.probe.as_ref().filter(|_| echoes).map(Probe::agent);
     let mut session =
-        Session { shared, call, socket, agent, meter, telephone, deaf_until: None, ping_at };
+        Session { shared, call, socket, agent, meter, telephone, probe, deaf_until: None, ping_at };
     session.call.update(|log| {
         log.joined = Some(Timestamp::now());
         log.events.push((now, AgentEvent::Joined));
@@ -103,6 +105,7 @@ struct Session {
     meter: Meter,
     /// Set when the socket speaks Twilio's protocol.
     telephone: Option<Telephone>,
+    probe: Option<AgentProbe>,
     deaf_until: Option<Instant>,
     ping_at: Option<Instant>,
 }
@@ -236,7 +239,10 @@ impl Session {
             log.audio_heard = self.meter.heard();
             log.timing.extend(timing);
         });
-        Input::Audio(pcm)
+        match &mut self.probe {
+            Some(probe) => Input::Audio(probe.answer(now, &pcm)),
+            None => Input::Audio(pcm),
+        }
     }
 
     /// Checks a text message; only one of documented shape reaches the agent.
