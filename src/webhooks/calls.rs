@@ -6,44 +6,24 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::{Error, HttpRequest, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use actors::bridge::TOKEN_PARAMETER;
 use actors::call::{CallStatus, CallUpdate};
 use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
-use actors::ids::{CallId, CallSid};
-use actors::ports::{CallLog as _, Telephony as _, TwilioAccount};
-use bytes::Bytes;
+use actors::ports::{CallLog as _, Telephony as _};
 use tracing::{info, warn};
 
 use crate::startup::Context;
-use crate::store::StoreError;
 
-use super::signature::{FormParams, SignedBody};
+use super::news::News;
 use super::twiml::{self, Stream, Verb};
 use super::{paths, reject};
 
 /// How long a webhook waits for what is known of calls to be written. Twilio waits 15 s.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// A signed request about a call.
-struct News {
-    id: CallId,
-    account: TwilioAccount,
-    form: FormParams,
-    call_sid: CallSid,
-}
-
 /// Serves `POST /twilio/answer/{call_id}`: the call is answered, what now?
-pub(crate) async fn answer(
-    request: HttpRequest,
-    body: Result<Bytes, Error>,
-    path: web::Path<String>,
-    context: web::Data<Context>,
-) -> HttpResponse {
-    let news = match receive(&context, &request, body, &path).await {
-        Ok(news) => news,
-        Err(refusal) => return refusal,
-    };
+pub(crate) async fn answer(news: News, context: web::Data<Context>) -> HttpResponse {
     let token = match context.registry.get(news.id) {
         Some((_, call)) => call.send(AnswerCall { call_sid: news.call_sid }).await,
         None => return apology(&context),
@@ -73,16 +53,7 @@ pub(crate) async fn answer(
 }
 
 /// Serves `POST /twilio/status/{call_id}`: how the call stands.
-pub(crate) async fn status(
-    request: HttpRequest,
-    body: Result<Bytes, Error>,
-    path: web::Path<String>,
-    context: web::Data<Context>,
-) -> HttpResponse {
-    let news = match receive(&context, &request, body, &path).await {
-        Ok(news) => news,
-        Err(refusal) => return refusal,
-    };
+pub(crate) async fn status(news: News, context: web::Data<Context>) -> HttpResponse {
     let Some(status) = news.form.get("CallStatus").and_then(|word| word.parse().ok()) else {
         return reject(&context, StatusCode::BAD_REQUEST, "no_call_status");
     };
@@ -134,16 +105,7 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
 }
 
 /// Serves `POST /twilio/stream-status/{call_id}`: how the media stream fares, seen from Twilio.
-pub(crate) async fn stream_status(
-    request: HttpRequest,
-    body: Result<Bytes, Error>,
-    path: web::Path<String>,
-    context: web::Data<Context>,
-) -> HttpResponse {
-    let news = match receive(&context, &request, body, &path).await {
-        Ok(news) => news,
-        Err(refusal) => return refusal,
-    };
+pub(crate) async fn stream_status(news: News, context: web::Data<Context>) -> HttpResponse {
     let Some(event) = news.form.get("StreamEvent") else {
         return reject(&context, StatusCode::BAD_REQUEST, "no_stream_event");
     };
@@ -158,16 +120,7 @@ pub(crate) async fn stream_status(
 }
 
 /// Serves `POST /twilio/stream-ended/{call_id}`, the action of `<Connect>`: what now?
-pub(crate) async fn stream_ended(
-    request: HttpRequest,
-    body: Result<Bytes, Error>,
-    path: web::Path<String>,
-    context: web::Data<Context>,
-) -> HttpResponse {
-    let news = match receive(&context, &request, body, &path).await {
-        Ok(news) => news,
-        Err(refusal) => return refusal,
-    };
+pub(crate) async fn stream_ended(news: News, context: web::Data<Context>) -> HttpResponse {
     let after = match context.registry.get(news.id) {
         Some((_, call)) => call
             .send(ConnectEnded { call_sid: news.call_sid })
@@ -182,48 +135,6 @@ pub(crate) async fn stream_ended(
     match after {
         AfterStream::HangUp => twiml_response(&[Verb::Hangup]),
         AfterStream::Apologise => apology(&context),
-    }
-}
-
-/// Finds the call a request is about and proves that Twilio sent it.
-async fn receive(
-    context: &Context,
-    request: &HttpRequest,
-    body: Result<Bytes, Error>,
-    id: &str,
-) -> Result<News, HttpResponse> {
-    let body = body.map_err(|error| {
-        let status = error.as_response_error().status_code();
-        let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-        reject(context, status, if too_large { "too_large" } else { "unreadable" })
-    })?;
-    let unknown = || reject(context, StatusCode::NOT_FOUND, "unknown_call");
-    let id: CallId = id.parse().map_err(|_| unknown())?;
-    let account = match context.registry.get(id) {
-        Some((account, _)) => account,
-        None => match account_of(context, id).await {
-            Ok(Some(account)) => account,
-            Ok(None) => return Err(unknown()),
-            Err(error) => {
-                warn!(call.id = %id, %error, "a webhook of call {id} cannot be checked");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return Err(reject(context, status, "database"));
-            }
-        },
-    };
-    super::check_signature(context, request, &account, SignedBody::Form(&body))
-        .map_err(|bad| reject(context, StatusCode::FORBIDDEN, bad.label()))?;
-    let form = FormParams::parse(&body);
-    let call_sid = form.get("CallSid").and_then(|sid| sid.parse().ok());
-    let call_sid =
-        call_sid.ok_or_else(|| reject(context, StatusCode::BAD_REQUEST, "no_call_sid"))?;
-    Ok(News { id, account, form, call_sid })
-}
-
-async fn account_of(context: &Context, id: CallId) -> Result<Option<TwilioAccount>, StoreError> {
-    match context.store.company_of_call(id).await? {
-        Some(company) => context.store.twilio_account(company).await,
-        None => Ok(None),
     }
 }
 

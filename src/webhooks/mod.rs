@@ -1,8 +1,9 @@
 //! What Twilio calls: TwiML for an answered call, status callbacks, the news of a stream. Nothing
 //! here believes a request before its signature is checked.
 
-pub mod calls;
-pub mod paths;
+pub(crate) mod calls;
+mod news;
+pub(crate) mod paths;
 pub mod signature;
 pub mod twiml;
 
