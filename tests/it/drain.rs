@@ -41,6 +41,8 @@ async fn clients_that_rush_in_together_do_not_exceed_the_limit() {
     assert!(app.app.flush(LIMIT).await);
     assert_eq!(app.app.store().count_live().await.expect("a database"), 2);
     for call in app.twilio.calls() {
+        let ringing = call.wait_for_status(loadtest::twilio::CallStatus::Ringing);
+        soon("the phone to ring", ringing).await.expect("it rings");
         call.hang_up();
     }
     app.finish().await;
