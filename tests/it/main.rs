@@ -2,4 +2,5 @@
 //! simulated Ultravox.
 
 mod calls;
+mod gaps;
 mod harness;
