@@ -7,3 +7,4 @@ mod conversation;
 mod gaps;
 mod harness;
 mod interruption;
+mod slow_peers;
