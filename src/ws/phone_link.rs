@@ -1,5 +1,6 @@
 //! Twilio's side of a stream, as something that can be polled.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -66,7 +67,12 @@ impl PhoneLink {
             Some(Err(error)) => {
                 self.is_open = false;
                 match error {
-                    actix_ws::ProtocolError::Io(_) => FromPhone::Closed,
+                    // A frame with reserved bits set comes as bad data.
+                    actix_ws::ProtocolError::Io(error)
+                        if error.kind() != ErrorKind::InvalidData =>
+                    {
+                        FromPhone::Closed
+                    }
                     _ => FromPhone::Violation,
                 }
             }

@@ -8,3 +8,4 @@ mod gaps;
 mod harness;
 mod interruption;
 mod slow_peers;
+mod stream_end;
