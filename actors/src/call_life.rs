@@ -189,7 +189,7 @@ impl CallLife {
                 }
             }
             Input::StreamOver(reason) => self.stream_over(now, reason),
-            Input::StreamLeft => self.end(now, EndReason::PhoneLost, now + APOLOGY_GRACE),
+            Input::StreamLeft => self.stream_left(now),
             Input::End(reason) => self.end(now, reason, now),
             Input::HungUp(status) => self.hung_up(now, status),
             Input::HangUpFailed => self.hang_up_failed(now),
@@ -284,6 +284,15 @@ impl CallLife {
             _ => Duration::ZERO,
         };
         self.end(now, reason, now + grace);
+    }
+
+    /// Twilio has come for what is to be said at the end, and takes its time to say it.
+    fn stream_left(&mut self, now: Instant) {
+        let hang_up_at = now + APOLOGY_GRACE;
+        if let Phone::EndingAt(at) = self.phone {
+            self.phone = Phone::EndingAt(at.max(hang_up_at));
+        }
+        self.end(now, EndReason::PhoneLost, hang_up_at);
     }
 
     /// Ends both legs, the phone's at `hang_up_at` if it has not ended by itself.
@@ -451,6 +460,18 @@ mod tests {
         let mut call = Script::live();
         call.give(Input::StreamOver(EndReason::PhoneLost));
         call.wait(4);
+        assert_eq!(call.actions(), []);
+        call.wait(1);
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+    }
+
+    #[test]
+    fn twilio_may_say_our_apology_to_its_end() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::PhoneLost));
+        call.wait(1);
+        call.give(Input::StreamLeft);
+        call.wait(19);
         assert_eq!(call.actions(), []);
         call.wait(1);
         assert_eq!(call.actions(), [Action::HangUpPhone]);

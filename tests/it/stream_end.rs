@@ -176,6 +176,19 @@ async fn a_phone_that_leaves_without_a_stop_ends_the_call() {
 }
 
 #[actix_web::test]
+async fn a_stream_that_breaks_while_the_phone_is_up_is_apologised_for() {
+    for _ in 0..5 {
+        let app = apologetic().start().await;
+        let call = app.live_call().await;
+        call.phone.drop_connection();
+        app.ended(&call.phone, EndReason::PhoneLost).await;
+        assert_eq!(apologies(&call.phone), 1);
+        assert_eq!(call.agent.close_frame_received().map(|close| close.code), Some(1_000));
+        app.finish().await;
+    }
+}
+
+#[actix_web::test]
 async fn a_phone_that_breaks_the_websocket_protocol_ends_its_call_alone() {
     let app = apologetic().start().await;
     let (broken, other) =
