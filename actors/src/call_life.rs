@@ -277,6 +277,10 @@ impl CallLife {
     }
 
     fn stream_over(&mut self, now: Instant, reason: EndReason) {
+        // An agent whose socket was refused may still wait to be joined.
+        if reason == EndReason::AgentUnreachable {
+            self.actions.push_back(Action::ReleaseAgent);
+        }
         self.agent = Agent::Over;
         let grace = match reason {
             EndReason::PhoneHungUp | EndReason::PhoneLost => HANG_UP_GRACE,
@@ -475,6 +479,13 @@ mod tests {
         assert_eq!(call.actions(), []);
         call.wait(1);
         assert_eq!(call.actions(), [Action::HangUpPhone]);
+    }
+
+    #[test]
+    fn an_agent_that_could_not_be_joined_is_given_back() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::AgentUnreachable));
+        assert_eq!(call.actions(), [Action::ReleaseAgent]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actors::call::{CallEvent, EndReason};
 use loadtest::twilio::{CloseStyle, SimCall, StreamFaults};
-use loadtest::ultravox::{Fault, On};
+use loadtest::ultravox::{Fault, JoinFault, On};
 use serde_json::json;
 
 use crate::harness::sound::{find, noise, pcm_of, recoded};
@@ -79,6 +79,20 @@ async fn the_last_words_of_an_agent_that_is_lost_are_heard_before_the_apology() 
     app.ended(&call.phone, EndReason::AgentLost).await;
     assert!(find(&call.phone.recording().heard, &codes).is_some());
     assert_eq!(apologies(&call.phone), 1);
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn an_agent_that_cannot_be_joined_is_apologised_for() {
+    let app = apologetic().start().await;
+    for fault in
+        [JoinFault::Refuse(404), JoinFault::Refuse(500), JoinFault::Reset, JoinFault::NeverAnswers]
+    {
+        app.ultravox.fail_next_join(fault.clone());
+        let phone = app.place_call(CALLEE).await;
+        app.ended(&phone, EndReason::AgentUnreachable).await;
+        assert_eq!(apologies(&phone), 1, "{fault:?}");
+    }
     app.finish().await;
 }
 
