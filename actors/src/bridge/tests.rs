@@ -541,6 +541,15 @@ fn a_silent_agent_socket_is_probed_and_given_up() {
 }
 
 #[test]
+fn an_agent_nobody_reads_is_not_taken_for_silent() {
+    let mut call = BridgeTest::live();
+    call.agent_speaks_ms(2_000);
+    assert!(!call.bridge.wants_agent());
+    call.advance_ms(100_000);
+    assert_eq!(call.bridge.over(), None);
+}
+
+#[test]
 fn the_response_time_runs_from_the_last_word_to_the_answer() {
     let mut call = BridgeTest::live();
     call.phone_speaks_ms(1_000);
