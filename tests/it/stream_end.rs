@@ -85,13 +85,35 @@ async fn the_last_words_of_an_agent_that_is_lost_are_heard_before_the_apology() 
 #[actix_web::test]
 async fn an_agent_that_cannot_be_joined_is_apologised_for() {
     let app = apologetic().start().await;
-    for fault in
-        [JoinFault::Refuse(404), JoinFault::Refuse(500), JoinFault::Reset, JoinFault::NeverAnswers]
-    {
+    for fault in [JoinFault::Refuse(404), JoinFault::Refuse(500), JoinFault::NeverAnswers] {
         app.ultravox.fail_next_join(fault.clone());
         let phone = app.place_call(CALLEE).await;
         app.ended(&phone, EndReason::AgentUnreachable).await;
         assert_eq!(apologies(&phone), 1, "{fault:?}");
+    }
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_join_that_is_reset_either_works_the_second_time_or_is_apologised_for() {
+    let app = apologetic().start().await;
+    for _ in 0..5 {
+        app.ultravox.fail_next_join(JoinFault::Reset);
+        let phone = app.place_call(CALLEE).await;
+        let agent = soon("the agent's call", app.ultravox.wait_for_call()).await;
+        // A reset that is noticed before the join URL was shown is tried again, and the call goes
+        // on; after that the URL may be used up.
+        let settled = tokio::select! {
+            _ = phone.wait_until_settled() => true,
+            () = agent.wait_for_audio_ms(100) => false,
+        };
+        if settled {
+            app.ended(&phone, EndReason::AgentUnreachable).await;
+            assert_eq!(apologies(&phone), 1);
+        } else {
+            phone.hang_up();
+            app.ended(&phone, EndReason::PhoneHungUp).await;
+        }
     }
     app.finish().await;
 }
