@@ -8,26 +8,29 @@ use loadtest::twilio::{SimCall, StreamFaults};
 use loadtest::ultravox::{AgentScript, Pacing};
 
 use crate::harness::sound::{
-    FRAME, excusable_silence, find, from_first_sound, noise, pcm_of, recoded, silence_within,
+    FRAME, ends_in, excusable_silence, noise, pcm_of, recoded, silence_within, stretch,
 };
 use crate::harness::{LiveCall, Setup, TestApp, soon, within};
 
 /// For a minute of talk on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The phone says `codes`; waits until the agent has heard as much, and checks every sample.
+/// The phone says `codes`, some noise; waits until the agent has heard them, and checks every one.
 async fn agent_hears_all(call: &LiveCall, codes: Vec<u8>) {
-    within(PATIENCE, "the phone to say it", call.phone.say(codes)).await.expect("the call is up");
-    let sent = g711::decode_all(&call.phone.sent_audio());
-    let said = from_first_sound(&sent);
-    let end = said.iter().rposition(|&sample| sample != 0).map_or(0, |last| last + 1);
+    let say = call.phone.say(codes.clone());
+    within(PATIENCE, "the phone to say it", say).await.expect("the call is up");
+    // What is left over of a large frame is sent with what follows.
+    let breath = call.phone.say(vec![0xFF; 30 * FRAME]);
+    within(PATIENCE, "a breath", breath).await.expect("the call is up");
     let all_there = async {
-        while from_first_sound(&call.agent.received_samples()).len() < end {
+        while !ends_in(&codes, &call.agent.received_samples()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     within(PATIENCE, "the last frame", all_there).await;
-    let silence = silence_within(&sent, &call.agent.received_samples());
+    let sent = call.phone.sent_audio();
+    assert!(stretch(&sent, &codes) == codes, "the phone did not send what it said");
+    let silence = silence_within(&g711::decode_all(&codes), &call.agent.received_samples());
     let excusable = excusable_silence(&call.phone, 0);
     assert!(silence <= excusable, "{silence} frames of silence were put in, {excusable} excused");
 }
@@ -55,8 +58,11 @@ async fn a_minute_passes_both_ways_at_once_bit_for_bit() {
     let expected = recoded(&from_agent);
     tokio::join!(agent_hears_all(&call, from_phone), phone_gets_all(&call.phone, &expected));
 
-    let played = |phone: &SimCall| find(&phone.recording().heard, &expected).is_some();
+    let played = |phone: &SimCall| ends_in(&expected, &g711::decode_all(&phone.recording().heard));
     soon("the last frame to play", call.phone.wait_until(played)).await.expect("it is up");
+    // An agent that this machine lets wait leaves a pause, and nothing else.
+    let heard = g711::decode_all(&call.phone.recording().heard);
+    silence_within(&g711::decode_all(&expected), &heard);
     app.hang_up(&call).await;
     assert_eq!(call.agent.timing_events(), []);
     for direction in ["phone_to_agent", "agent_to_phone"] {
@@ -76,12 +82,12 @@ async fn an_echoing_agent_gives_the_phone_its_own_codes_back() {
     let call = app.live_call().await;
     let codes = noise(250, 3);
     agent_hears_all(&call, codes.clone()).await;
-    let enough = |phone: &SimCall| {
-        let expected = g711::encode_all(from_first_sound(&call.agent.received_samples()));
-        let expected = &expected[..codes.len().min(expected.len())];
-        find(&phone.received_audio(), expected).is_some()
-    };
-    soon("the echo", call.phone.wait_until(enough)).await.expect("the call is up");
+    let back = |phone: &SimCall| ends_in(&codes, &g711::decode_all(&phone.received_audio()));
+    soon("the echo", call.phone.wait_until(back)).await.expect("the call is up");
+    let received = g711::decode_all(&call.phone.received_audio());
+    let silence = silence_within(&g711::decode_all(&codes), &received);
+    let excusable = excusable_silence(&call.phone, 0);
+    assert!(silence <= excusable, "{silence} frames of silence were put in, {excusable} excused");
     app.hang_up(&call).await;
     app.finish().await;
 }
@@ -92,10 +98,7 @@ async fn a_phone_may_send_frames_of_any_size() {
         let faults = StreamFaults { frame_bytes, ..Default::default() };
         let app = Setup::new().streams(faults).start().await;
         let call = app.live_call().await;
-        let mut codes = noise(250, 4);
-        // What the last size leaves over is sent with what follows.
-        codes.extend(vec![0xFF; 4_800]);
-        agent_hears_all(&call, codes).await;
+        agent_hears_all(&call, noise(250, 4)).await;
         app.hang_up(&call).await;
         app.finish().await;
     }

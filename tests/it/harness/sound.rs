@@ -40,27 +40,37 @@ pub(crate) fn find(whole: &[u8], part: &[u8]) -> Option<usize> {
     whole.windows(part.len()).position(|window| window == part)
 }
 
-/// Everything from the first sound on.
-pub(crate) fn from_first_sound(samples: &[i16]) -> &[i16] {
-    let first = samples.iter().position(|&sample| sample != 0);
-    &samples[first.unwrap_or(samples.len())..]
+/// Samples by which the beginning of some noise is known.
+const BEGINNING: usize = 20;
+
+/// The stretch of `whole` in which `noise` was spoken. Lines are never quite silent before.
+pub(crate) fn stretch<'a>(whole: &'a [u8], noise: &[u8]) -> &'a [u8] {
+    let start = find(whole, &noise[..BEGINNING]).expect("the noise was spoken");
+    &whole[start..whole.len().min(start + noise.len())]
 }
 
-/// Checks that all of `said` was heard, in order, with nothing between but whole frames of
-/// silence; gives how many frames of it there were. What comes before and after does not count.
+/// Whether the end of `said` was heard.
+pub(crate) fn ends_in(said: &[u8], heard: &[i16]) -> bool {
+    let end = g711::decode_all(&said[said.len() - BEGINNING..]);
+    heard.windows(BEGINNING).any(|window| window == end)
+}
+
+/// Checks that all of `said`, some noise, was heard in order, with nothing between but whole frames
+/// of silence; gives how many frames of it there were.
 pub(crate) fn silence_within(said: &[i16], heard: &[i16]) -> usize {
-    let (said, heard) = (from_first_sound(said), from_first_sound(heard));
-    let end = said.iter().rposition(|&sample| sample != 0).map_or(0, |last| last + 1);
+    let beginning = heard.windows(BEGINNING).position(|window| window == &said[..BEGINNING]);
+    let heard = &heard[beginning.expect("its beginning was heard")..];
     let (mut at, mut silent_frames) = (0, 0);
-    for (n, sample) in said[..end].iter().enumerate() {
+    for (n, sample) in said.iter().enumerate() {
         while heard.get(at) != Some(sample) {
             let frame = heard.get(at..at + FRAME).unwrap_or_default();
             let is_silent = !frame.is_empty() && frame.iter().all(|&sample| sample == 0);
             assert!(
                 is_silent,
-                "after {n} of {end} samples and {silent_frames} frames of silence, {:?} was heard for {:?}",
+                "after {n} of {} samples and {silent_frames} frames of silence, {:?} was heard for {:?}",
+                said.len(),
                 &heard[at.min(heard.len())..heard.len().min(at + 8)],
-                &said[n..end.min(n + 8)],
+                &said[n..said.len().min(n + 8)],
             );
             silent_frames += 1;
             at += FRAME;
