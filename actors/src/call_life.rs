@@ -189,13 +189,7 @@ impl CallLife {
                 }
             }
             Input::StreamOver(reason) => self.stream_over(now, reason),
-            Input::StreamLeft => {
-                // Whether Twilio lost its stream, or never got one.
-                let had_stream = self.agent != Agent::Ready;
-                let reason =
-                    if had_stream { EndReason::PhoneLost } else { EndReason::StreamMissing };
-                self.end(now, reason, now + APOLOGY_GRACE);
-            }
+            Input::StreamLeft => self.stream_left(now),
             Input::End(reason) => self.end(now, reason, now),
             Input::HungUp(status) => self.hung_up(now, status),
             Input::HangUpFailed => self.hang_up_failed(now),
@@ -276,6 +270,10 @@ impl CallLife {
     }
 
     fn stream_over(&mut self, now: Instant, reason: EndReason) {
+        // An agent whose socket was refused may still wait to be joined.
+        if reason == EndReason::AgentUnreachable {
+            self.actions.push_back(Action::ReleaseAgent);
+        }
         self.agent = Agent::Over;
         let grace = match reason {
             EndReason::PhoneHungUp | EndReason::PhoneLost => HANG_UP_GRACE,
@@ -283,6 +281,18 @@ impl CallLife {
             _ => Duration::ZERO,
         };
         self.end(now, reason, now + grace);
+    }
+
+    /// Twilio has come for what is to be said at the end, and takes its time to say it.
+    fn stream_left(&mut self, now: Instant) {
+        let hang_up_at = now + APOLOGY_GRACE;
+        if let Phone::EndingAt(at) = self.phone {
+            self.phone = Phone::EndingAt(at.max(hang_up_at));
+        }
+        // Twilio lost its stream, or never got one.
+        let had_stream = self.agent != Agent::Ready;
+        let reason = if had_stream { EndReason::PhoneLost } else { EndReason::StreamMissing };
+        self.end(now, reason, hang_up_at);
     }
 
     /// Ends both legs, the phone's at `hang_up_at` if it has not ended by itself.
@@ -464,6 +474,25 @@ mod tests {
         assert_eq!(call.actions(), []);
         call.wait(1);
         assert_eq!(call.actions(), [Action::HangUpPhone]);
+    }
+
+    #[test]
+    fn twilio_may_say_our_apology_to_its_end() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::PhoneLost));
+        call.wait(1);
+        call.give(Input::StreamLeft);
+        call.wait(19);
+        assert_eq!(call.actions(), []);
+        call.wait(1);
+        assert_eq!(call.actions(), [Action::HangUpPhone]);
+    }
+
+    #[test]
+    fn an_agent_that_could_not_be_joined_is_given_back() {
+        let mut call = Script::live();
+        call.give(Input::StreamOver(EndReason::AgentUnreachable));
+        assert_eq!(call.actions(), [Action::ReleaseAgent]);
     }
 
     #[test]

@@ -155,7 +155,7 @@ pub struct EndCall(pub EndReason);
 pub enum AfterStream {
     /// All was said.
     HangUp,
-    /// The agent was lost: tell the person so.
+    /// The agent or the stream was lost: tell the person so.
     Apologise,
 }
 
@@ -567,9 +567,12 @@ impl Handler<ConnectEnded> for CallSession {
         self.step(Input::StreamLeft, ctx);
         match reason {
             None
-            | Some(EndReason::AgentLost | EndReason::AgentUnreachable | EndReason::StreamMissing) => {
-                AfterStream::Apologise
-            }
+            | Some(
+                EndReason::AgentLost
+                | EndReason::AgentUnreachable
+                | EndReason::PhoneLost
+                | EndReason::StreamMissing,
+            ) => AfterStream::Apologise,
             Some(_) => AfterStream::HangUp,
         }
     }

@@ -240,3 +240,6 @@ async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     ports.log.record(id, CallUpdate::Ended { status, reason, detail: None, duration });
     ports.observer.ended(status, duration);
 }
+
+#[cfg(test)]
+mod tests;

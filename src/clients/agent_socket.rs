@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
@@ -40,6 +40,13 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Four seconds of audio, or a long text message. A peer that does not read this much is stuck;
 /// the send fails then instead of taking memory.
 const MAX_WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What the system may hold of audio that was written and not sent: about half a second. The
+/// usual limit of megabytes is minutes of speech, which a connection that stalls would deliver
+/// late; the bridge, which keeps the newest second only, must feel at once that it waits. The
+/// kernel doubles it and counts its own overhead. No network has a second of audio under way at
+/// a time, so nothing is slowed down.
+const SEND_BUFFER_BYTES: u32 = 16 * 1024;
 
 /// With a client buffer of 30 s (see `ultravox`) a burst of agent audio may be 480 kB, perhaps in
 /// one message. Twice that, and no more: the peer must not be able to fill our memory.
@@ -202,13 +209,22 @@ async fn tcp_connect(url: &Url, deadline: Instant) -> Result<TcpStream, AgentSoc
     for (tried, &address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let untried = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        match tokio::time::timeout(left / untried, TcpStream::connect(address)).await {
+        match tokio::time::timeout(left / untried, tcp_open(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = unreachable(error),
             Err(_) => last = too_late("TCP"),
         }
     }
     Err(last)
+}
+
+async fn tcp_open(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.connect(address).await
 }
 
 fn unreachable(error: std::io::Error) -> AgentSocketError {

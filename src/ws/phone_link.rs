@@ -1,12 +1,13 @@
 //! Twilio's side of a stream, as something that can be polled.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use actix_ws::{
     AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Message, MessageStream,
-    Session,
+    ProtocolError, Session,
 };
 use bytestring::ByteString;
 use futures_util::{Sink, Stream, StreamExt as _};
@@ -48,7 +49,16 @@ impl PhoneLink {
         if !self.is_open {
             return Poll::Pending;
         }
-        Pin::new(&mut self.messages).poll_next(cx).map(|message| match message {
+        let message = loop {
+            match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
+                // The connection broke, which is told ahead of what came just before, `stop`
+                // perhaps. That is still to be had, and then the end. A frame with reserved bits
+                // set, though, comes as bad data.
+                Some(Err(ProtocolError::Io(error))) if error.kind() != ErrorKind::InvalidData => {}
+                message => break message,
+            }
+        };
+        Poll::Ready(match message {
             Some(Ok(AggregatedMessage::Text(text))) => FromPhone::Text(text),
             Some(Ok(AggregatedMessage::Binary(_))) => FromPhone::Binary,
             Some(Ok(AggregatedMessage::Ping(payload))) => {
@@ -63,12 +73,9 @@ impl PhoneLink {
                 self.is_open = false;
                 FromPhone::Closed
             }
-            Some(Err(error)) => {
+            Some(Err(_)) => {
                 self.is_open = false;
-                match error {
-                    actix_ws::ProtocolError::Io(_) => FromPhone::Closed,
-                    _ => FromPhone::Violation,
-                }
+                FromPhone::Violation
             }
         })
     }

@@ -2,13 +2,19 @@
 //! simulated Ultravox.
 
 mod admission;
+mod audio;
 mod calls;
+mod conversation;
 mod demo;
 mod drain;
+mod gaps;
 mod harness;
 mod initiate_call;
+mod interruption;
 mod outcomes;
 mod platform;
 mod process;
+mod slow_peers;
+mod stream_end;
 mod vendors;
 mod webhooks;

@@ -595,6 +595,10 @@ impl Bridge {
                 self.end(EndReason::AgentUnreachable);
             }
             Agent::Joined { heard_from, probe_at } => {
+                if !self.downlink.has_room() {
+                    // It is we who do not listen.
+                    *heard_from = now;
+                }
                 if *heard_from + AGENT_SILENCE_LIMIT <= now {
                     let reason = "the agent's socket fell silent".to_owned();
                     return self.agent_closed(now, None, reason);

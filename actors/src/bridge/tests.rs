@@ -435,6 +435,40 @@ fn frames_a_stall_held_back_are_delivered_and_the_silence_is_taken_back() {
 }
 
 #[test]
+fn a_phone_whose_clock_stood_still_loses_no_word_afterwards() {
+    let mut call = BridgeTest::live();
+    call.phone_speaks_ms(100);
+    call.advance_ms(4_000);
+    // Speech and then quiet, in real time, with timestamps as if nothing had happened.
+    call.phone_speaks_ms(1_000);
+    for _ in 0..50 {
+        call.phone_frame(&[MULAW_SILENCE; FRAME_SAMPLES]);
+        call.advance_ms(FRAME_MS);
+    }
+    let heard = call.pcm_for_agent();
+    let counts = call.bridge.counts().uplink;
+    assert!(counts.dropped_late <= 1, "{counts:?}");
+    let in_all_ms = heard.len() as u64 / 16 + 20 * counts.dropped_slow;
+    assert_eq!(in_all_ms, 100 + 4_000 + 1_000 + 1_000);
+}
+
+#[test]
+fn long_pieces_of_audio_are_waited_for() {
+    let mut call = BridgeTest::live();
+    for _ in 0..20 {
+        let text = format!(
+            r#"{{"event":"media","media":{{"track":"inbound","timestamp":"{}","payload":"{}"}}}}"#,
+            call.timestamp_ms,
+            STANDARD.encode([encode(8_000); 10 * FRAME_SAMPLES])
+        );
+        call.timestamp_ms += 200;
+        call.give(Input::PhoneText(&text));
+        call.advance_ms(200);
+    }
+    assert_eq!(call.bridge.counts().uplink.silence_frames, 0);
+}
+
+#[test]
 fn an_agent_that_does_not_read_gets_the_newest_second() {
     let mut call = BridgeTest::live();
     for n in 0..80 {
@@ -533,6 +567,15 @@ fn a_silent_agent_socket_is_probed_and_given_up() {
         call.actions();
     }
     assert_eq!(call.bridge.over(), Some(EndReason::AgentLost));
+}
+
+#[test]
+fn an_agent_nobody_reads_is_not_taken_for_silent() {
+    let mut call = BridgeTest::live();
+    call.agent_speaks_ms(2_000);
+    assert!(!call.bridge.wants_agent());
+    call.advance_ms(100_000);
+    assert_eq!(call.bridge.over(), None);
 }
 
 #[test]

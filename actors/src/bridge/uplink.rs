@@ -4,7 +4,9 @@
 //! delivers late frames in a burst. A gap in Twilio's timestamps is filled with silence at once; a
 //! stall is filled as it goes on. When the frames a stall held back turn out to be late rather
 //! than missing, the silence that stood in for them was too much: they are still delivered, and
-//! the surplus is taken back from the quiet frames that follow, so no word is lost.
+//! the surplus is taken back from the quiet frames that follow, so no word is lost. Late frames
+//! are told by coming faster than they are spoken; Twilio's timestamps do not tell them from those
+//! of a phone that made no audio at all, whose silence was just right.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,10 +15,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::audio::{self, FRAME_MS, FRAME_PCM_BYTES, SAMPLES_PER_MS};
 
-/// How long frames may stay out before silence takes their place: five frames, more than ordinary
-/// jitter and far less than the 384 ms pause after which an agent takes its turn.
-const STALL_FRAMES: u64 = 5;
-const STALL: Duration = Duration::from_millis(STALL_FRAMES * FRAME_MS);
+const FRAME: Duration = Duration::from_millis(FRAME_MS);
+/// How late audio may be before silence takes its place: four frames, more than ordinary jitter
+/// and far less than the 384 ms pause after which an agent takes its turn.
+const PATIENCE_FRAMES: u64 = 4;
+/// The longest piece of audio after which another such piece is waited for, before that.
+const PIECE_FRAMES_MOST: u64 = 25;
 /// The longest gap of timestamps that is filled; a longer one is a jump of Twilio's clock.
 const MAX_GAP_MS: u64 = 10_000;
 /// What is kept for an agent that does not read: the newest second, as frames.
@@ -49,6 +53,30 @@ pub struct UplinkCounts {
     pub dropped_late: u64,
 }
 
+/// The silence of the last stall that Twilio's clock does not account for, and the audio since.
+#[derive(Debug)]
+struct Suspects {
+    frames: u64,
+    /// How many of them were found to be too much.
+    proven: u64,
+    /// When the last of them was due.
+    since: Instant,
+    came: Duration,
+}
+
+impl Suspects {
+    /// Takes note of audio after the stall; gives how many more frames it proves too much.
+    fn prove(&mut self, now: Instant, came: Duration) -> u64 {
+        self.came += came;
+        let ahead = self.came.saturating_sub(now.saturating_duration_since(self.since));
+        let late = (ahead + FRAME / 2).as_millis() / FRAME.as_millis();
+        let late = u64::try_from(late).unwrap_or(u64::MAX).min(self.frames);
+        let more = late.saturating_sub(self.proven);
+        self.proven += more;
+        more
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Uplink {
     queue: VecDeque<Chunk>,
@@ -57,8 +85,12 @@ pub(super) struct Uplink {
     expected_ms: Option<u64>,
     /// When the next silent frame is due, unless audio comes before.
     silence_at: Instant,
+    /// Frames missed by `silence_at`, if no audio comes before.
+    owed_frames: u64,
     /// Silent frames sent since the last audio.
     stall_frames: u64,
+    /// Silent frames that were too much if the audio after them is late.
+    suspects: Suspects,
     /// Silent frames sent too much.
     surplus_frames: u64,
     /// When the person was last heard to speak.
@@ -69,16 +101,20 @@ pub(super) struct Uplink {
 impl Uplink {
     /// An uplink that begins to keep time now.
     pub(super) fn new(now: Instant) -> Self {
-        Uplink {
+        let mut uplink = Uplink {
             queue: VecDeque::new(),
             scratch: BytesMut::new(),
             expected_ms: None,
-            silence_at: now + STALL,
+            silence_at: now,
+            owed_frames: 0,
             stall_frames: 0,
+            suspects: Suspects { frames: 0, proven: 0, since: now, came: Duration::ZERO },
             surplus_frames: 0,
             last_voice: None,
             counts: UplinkCounts::default(),
-        }
+        };
+        uplink.wait_for_next(now, FRAME_MS);
+        uplink
     }
 
     /// When the person was last heard to speak.
@@ -92,12 +128,19 @@ impl Uplink {
         self.counts.frames_in += (mulaw.len() as u64).div_ceil(audio::FRAME_SAMPLES as u64);
 
         let missing = self.missing_frames(timestamp_ms);
+        if self.stall_frames > 0 {
+            let frames = self.stall_frames.saturating_sub(missing);
+            let since = self.silence_at.checked_sub(FRAME).unwrap_or(self.silence_at);
+            self.suspects = Suspects { frames, proven: 0, since, came: Duration::ZERO };
+        }
+        let mut came = Duration::from_micros(1_000 * mulaw.len() as u64 / SAMPLES_PER_MS as u64);
         for _ in self.stall_frames..missing {
             self.push_silence();
+            came += FRAME;
         }
-        self.surplus_frames += self.stall_frames.saturating_sub(missing);
+        self.surplus_frames += self.suspects.prove(now, came);
         self.stall_frames = 0;
-        self.silence_at = now + STALL;
+        self.wait_for_next(now, duration_ms);
         self.expected_ms = timestamp_ms.map(|at| at + duration_ms);
 
         let pcm = self.decode(mulaw);
@@ -113,6 +156,13 @@ impl Uplink {
             return;
         }
         self.push(Chunk { pcm, since: Some(now) });
+    }
+
+    /// Another piece as long as the last is due when that one has been spoken.
+    fn wait_for_next(&mut self, now: Instant, duration_ms: u64) {
+        let piece = duration_ms.div_ceil(FRAME_MS).clamp(1, PIECE_FRAMES_MOST);
+        self.owed_frames = piece + PATIENCE_FRAMES;
+        self.silence_at = now + Duration::from_millis(self.owed_frames * FRAME_MS);
     }
 
     /// Frames that Twilio's clock says lie between the last audio and this.
@@ -134,9 +184,8 @@ impl Uplink {
 
     /// Fills a stall up to now. The first time, that includes the frames missed while waiting.
     pub(super) fn tick(&mut self, now: Instant) {
-        const FRAME: Duration = Duration::from_millis(FRAME_MS);
         while self.silence_at <= now {
-            let owed = if self.stall_frames == 0 { STALL_FRAMES } else { 1 };
+            let owed = if self.stall_frames == 0 { self.owed_frames } else { 1 };
             for _ in 0..owed {
                 self.push_silence();
             }

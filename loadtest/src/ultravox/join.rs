@@ -1,8 +1,9 @@
 //! The join sockets: who may join which call, and what happens at the door.
 
-use std::{net::TcpListener as StdListener, sync::Arc, time::Duration};
+use std::{net::TcpListener as StdListener, sync::Arc};
 
 use tokio::{
+    io::AsyncReadExt as _,
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
     task::JoinSet,
@@ -63,17 +64,15 @@ enum Visitor {
     Rejected(u16, &'static str),
 }
 
-async fn admit(shared: Arc<Shared>, stream: TcpStream) {
+async fn admit(shared: Arc<Shared>, mut stream: TcpStream) {
     let open = Counted::new(shared.clone());
     let fault = shared.join_fault();
     match &fault {
         Some(JoinFault::Reset) => return reset_on_drop(&stream),
         Some(JoinFault::NeverAnswers) => {
             // Holds the connection until the client gives up.
-            let mut byte = [0];
-            while let Ok(1..) = stream.peek(&mut byte).await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            let mut unheard = [0; 1_024];
+            while let Ok(1..) = stream.read(&mut unheard).await {}
             return;
         }
         Some(JoinFault::Slow(delay)) => tokio::time::sleep(*delay).await,

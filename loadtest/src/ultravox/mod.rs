@@ -72,6 +72,10 @@ impl SimUltravox {
         let rest = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         sockets.set_nonblocking(true)?;
+        if let Some(bytes) = options.receive_buffer_bytes {
+            // Accepted connections inherit it.
+            socket2::SockRef::from(&sockets).set_recv_buffer_size(bytes)?;
+        }
         let (rest_at, sockets_at) = (rest.local_addr()?, sockets.local_addr()?);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -45,6 +45,8 @@ pub struct UltravoxOptions {
     pub keep_requests: bool,
     /// Calls remembered; beyond that the oldest is forgotten once it has ended.
     pub keep_calls: usize,
+    /// Receive buffer of join sockets; small ones make slow agents felt soon.
+    pub receive_buffer_bytes: Option<usize>,
     /// Pause before a webhook is tried again; it doubles each time.
     pub webhook_retry: Duration,
     /// How often each webhook is delivered, since Ultravox may repeat itself.
@@ -73,6 +75,7 @@ impl Default for UltravoxOptions {
             ping_every: Some(Duration::from_secs(20)),
             keep_requests: true,
             keep_calls: usize::MAX,
+            receive_buffer_bytes: None,
             webhook_retry: Duration::from_secs(30),
             webhook_copies: 1,
             probe: None,

@@ -2,16 +2,17 @@
 
 pub(crate) mod process;
 pub(crate) mod requests;
+pub(crate) mod sound;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use actors::call::CallEvent;
+use actors::call::{CallEvent, CallStatus, EndReason};
 use actors::ids::CallSid;
 use callspan::config::{Config, Found, Source};
 use callspan::startup::Application;
 use callspan::store::CallRow;
-use loadtest::twilio::{SimCall, SimTwilio, TwilioOptions};
+use loadtest::twilio::{PhoneBehaviour, SimCall, SimTwilio, StreamFaults, TwilioOptions};
 use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -43,7 +44,11 @@ impl Setup {
     pub(crate) fn new() -> Self {
         Setup {
             settings: HashMap::new(),
-            twilio: TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() },
+            twilio: TwilioOptions {
+                verb_time: 0.0,
+                stamp_frames: true,
+                ..TwilioOptions::default()
+            },
             ultravox: UltravoxOptions::with_script(AgentScript::Manual),
         }
     }
@@ -63,6 +68,16 @@ impl Setup {
     pub(crate) fn twilio(mut self, change: impl FnOnce(&mut TwilioOptions)) -> Self {
         change(&mut self.twilio);
         self
+    }
+
+    /// What phones do, and what goes wrong with their streams.
+    pub(crate) fn phones(self, behaviour: PhoneBehaviour) -> Self {
+        self.twilio(|twilio| twilio.phone = behaviour)
+    }
+
+    /// What goes wrong with the streams of phones.
+    pub(crate) fn streams(self, faults: StreamFaults) -> Self {
+        self.phones(PhoneBehaviour::answers().with_stream_faults(faults))
     }
 
     pub(crate) fn ultravox(mut self, change: impl FnOnce(&mut UltravoxOptions)) -> Self {
@@ -113,7 +128,12 @@ pub(crate) struct LiveCall {
 
 /// Waits for something that must happen, so that a test that fails does not hang.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(LIMIT, future).await {
+    within(LIMIT, what, future).await
+}
+
+/// The same for what takes its time.
+pub(crate) async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(limit, future).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
     }
@@ -151,11 +171,33 @@ impl TestApp {
 
     /// Places a call and waits until both sockets are up.
     pub(crate) async fn live_call(&self) -> LiveCall {
-        let phone = self.place_call(CALLEE).await;
+        self.live_call_to(CALLEE).await
+    }
+
+    /// The same with somebody else.
+    pub(crate) async fn live_call_to(&self, number: &str) -> LiveCall {
+        let phone = self.place_call(number).await;
         let agent = soon("the agent's call", self.ultravox.wait_for_call()).await;
         soon("the stream", phone.wait_for_stream()).await.expect("a stream");
         soon("the agent", agent.wait_joined()).await;
         LiveCall { phone, agent }
+    }
+
+    /// Waits until a call is over everywhere; it must have been answered and end for this reason.
+    pub(crate) async fn ended(&self, phone: &SimCall, reason: EndReason) {
+        soon("the end of the call", phone.wait_until_settled()).await;
+        self.quiet().await;
+        let row = self.row(phone).await;
+        assert_eq!((row.status, row.end_reason), (CallStatus::Completed, Some(reason)));
+        assert_eq!(phone.status(), loadtest::twilio::CallStatus::Completed);
+    }
+
+    /// The phone hangs up; the call ends as it should.
+    pub(crate) async fn hang_up(&self, call: &LiveCall) {
+        call.phone.hang_up();
+        self.ended(&call.phone, EndReason::PhoneHungUp).await;
+        let close = call.agent.close_frame_received().expect("the agent's socket is closed");
+        assert_eq!(close.code, 1_000);
     }
 
     /// The stored row of a call.
