@@ -233,7 +233,19 @@ impl TestApp {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        soon("all calls to be over", all_over).await;
+        if tokio::time::timeout(LIMIT, all_over).await.is_err() {
+            let calls: Vec<_> = self.twilio.calls().iter().map(|call| call.statuses()).collect();
+            let agents: Vec<_> = self.ultravox.calls().iter().map(|call| call.events()).collect();
+            panic!(
+                "not all is over: {} calls and {} streams at Twilio, {} calls and {} sockets at \
+                 Ultravox, {} calls here; {calls:?} {agents:?}",
+                self.twilio.live_calls(),
+                self.twilio.live_streams(),
+                self.ultravox.active_calls(),
+                self.ultravox.live_sockets(),
+                self.app.live_calls(),
+            );
+        }
     }
 
     /// Ends the test: nothing may be left behind, and neither vendor may have a complaint.
