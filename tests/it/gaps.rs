@@ -49,7 +49,10 @@ async fn no_word_is_lost(call: &LiveCall, said: &[i16]) {
         }
     };
     soon("every word", all).await;
-    assert!(loud(&call.agent.received_samples()) == said, "words were lost or out of order");
+    let heard = loud(&call.agent.received_samples());
+    let same = said.iter().zip(&heard).take_while(|(said, heard)| said == heard).count();
+    let (said, heard) = (said.len(), heard.len());
+    assert!(same == said && said == heard, "{said} samples were said, {heard} heard, {same} alike");
 }
 
 #[actix_web::test]
@@ -83,8 +86,9 @@ async fn frames_held_back_are_all_heard_and_the_silence_before_them_is_taken_bac
     let (at, lasting) = (Duration::from_millis(1_000), Duration::from_millis(700));
     let stalls = vec![Stall { at, lasting, kind: StallKind::HeldBack }];
     let faults = StreamFaults { stalls, ..StreamFaults::default() };
-    let (app, call) = speaking(&noise(150, 2), faults).await;
-    no_word_is_lost(&call, &microphone(&call.phone)).await;
+    let codes = noise(150, 2);
+    let (app, call) = speaking(&codes, faults).await;
+    no_word_is_lost(&call, &g711::decode_all(&codes)).await;
     // In this silence the agent's clock and the phone's come together again.
     let quiet = call.phone.say(vec![0xFF; 100 * FRAME]);
     soon("the quiet after it", quiet).await.expect("the call is up");
