@@ -3,6 +3,8 @@
 //! A thin shell around [`CallLife`]: it translates what Twilio, the pump and the API say, and
 //! carries out what the core asks for. Audio never passes through it.
 
+mod messages;
+
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,13 +17,12 @@ use tracing::{error, info, warn};
 use crate::bridge::{Admission, Notice};
 use crate::call::{CallEvent, CallStatus, CallUpdate, EndReason};
 use crate::call_life::{Action, CallLife, Input};
-use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
-use crate::ports::{
-    AgentCall, FirstSpeaker, NewAgentCall, NewPhoneCall, Ports, TwilioAccount, UltravoxAccount,
-    VendorError,
-};
+use crate::ids::CallSid;
+use crate::ports::{AgentCall, NewAgentCall, NewPhoneCall, Ports, VendorError};
 use crate::registry::{Lifeline, Registry, SharedLifeline};
 use crate::stream::{StreamReporter, StreamTicket};
+
+pub use messages::*;
 
 /// Messages a call may have waiting. Twilio sends a handful in all, the pump a few a second; a
 /// call that does not get through this many is stuck, and news of transcripts is lost first.
@@ -37,138 +38,6 @@ const SEARCH_AFTER: [Duration; 4] = [
 const SEARCH_MAX_AGE: Duration = Duration::from_secs(120);
 /// On top of the ring timeout, so that the join URL is good whenever the call is answered.
 const JOIN_MARGIN: Duration = Duration::from_secs(30);
-
-/// Everything about a call that is known before it is dialled.
-#[derive(Clone, Debug)]
-pub struct CallSpec {
-    /// Our id.
-    pub id: CallId,
-    /// Whose call it is.
-    pub company: CompanyId,
-    /// Whose phone line it uses.
-    pub twilio: TwilioAccount,
-    /// Whose agent it uses.
-    pub ultravox: UltravoxAccount,
-    /// Who is called.
-    pub to: PhoneNumber,
-    /// Where Twilio asks what to do once the call is answered.
-    pub answer_url: String,
-    /// Where Twilio reports how the call stands.
-    pub status_url: String,
-    /// How long it rings.
-    pub ring_timeout: Duration,
-    /// How long it may last.
-    pub max_duration: Duration,
-    /// What the agent is told.
-    pub system_prompt: String,
-    /// Ultravox's model.
-    pub model: String,
-    /// Ultravox's voice.
-    pub voice: String,
-    /// Who opens the conversation.
-    pub first_speaker: FirstSpeaker,
-}
-
-/// What became of dialling.
-pub type Dialled = Result<Placed, DialError>;
-
-/// A call Twilio has accepted.
-#[derive(Clone, Debug)]
-pub struct Placed {
-    /// Twilio's id.
-    pub call_sid: CallSid,
-    /// The agent's join URL, a credential.
-    pub join_url: SecretString,
-}
-
-/// Why there is no call.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum DialError {
-    /// A vendor did not play along.
-    #[error(transparent)]
-    Vendor(#[from] VendorError),
-    /// It was ended before it was placed.
-    #[error("the call was ended before it was placed: {0}")]
-    Ended(EndReason),
-}
-
-/// Twilio says how a call stands.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct PhoneNews {
-    /// Twilio's id, as the callback has it.
-    pub call_sid: CallSid,
-    /// How it stands.
-    pub status: CallStatus,
-}
-
-/// Twilio asks what to do with the answered call. The answer is the stream's one-time token.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<SecretString, NotWelcome>")]
-pub struct AnswerCall {
-    /// Twilio's id, as the request has it.
-    pub call_sid: CallSid,
-}
-
-/// Twilio's media socket is here. The answer lets it in, once.
-#[derive(Debug, Message)]
-#[rtype(result = "Result<StreamTicket, NotWelcome>")]
-pub struct OpenStream;
-
-/// The pump has news.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StreamNews(pub Notice);
-
-/// The stream is over; the pump is closing both sockets.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StreamClosed(pub EndReason);
-
-/// Twilio reports about the stream from its side.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct StreamReport {
-    /// Twilio's id, as the callback has it.
-    pub call_sid: CallSid,
-    /// `stream-started`, `stream-stopped`, `stream-error`.
-    pub event: String,
-    /// Twilio's words, on errors.
-    pub error: Option<String>,
-}
-
-/// Twilio has left `<Connect>` and asks what is next.
-#[derive(Debug, Message)]
-#[rtype(result = "AfterStream")]
-pub struct ConnectEnded {
-    /// Twilio's id, as the request has it.
-    pub call_sid: CallSid,
-}
-
-/// Somebody wants the call to end.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct EndCall(pub EndReason);
-
-/// What to do with a phone whose stream has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, MessageResponse)]
-pub enum AfterStream {
-    /// All was said.
-    HangUp,
-    /// The agent or the stream was lost: tell the person so.
-    Apologise,
-}
-
-/// This call takes no stream now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotWelcome {
-    /// The request names another call of Twilio's.
-    #[error("the call sid belongs to another call")]
-    OtherCall,
-    /// It has one, or is over.
-    #[error("the call has its stream, or is ending")]
-    NotNow,
-}
 
 /// One live call.
 pub struct CallSession {
