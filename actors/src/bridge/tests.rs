@@ -469,6 +469,22 @@ fn long_pieces_of_audio_are_waited_for() {
 }
 
 #[test]
+fn a_process_that_stood_still_loses_no_word() {
+    let mut call = BridgeTest::live();
+    call.phone_speaks_ms(100);
+    // Everything stops for a second and a half; then the timer is noticed before the sockets.
+    call.now += Duration::from_millis(1_500);
+    call.give(Input::Tick);
+    let mut heard = call.pcm_for_agent();
+    for _ in 0..75 {
+        call.phone_frame(&[encode(8_000); FRAME_SAMPLES]);
+        heard.extend(call.pcm_for_agent());
+    }
+    assert_eq!(heard.len() / FRAME_PCM_BYTES, 5 + 75);
+    assert_eq!(call.bridge.counts().uplink.silence_frames, 0);
+}
+
+#[test]
 fn an_agent_that_does_not_read_gets_the_newest_second() {
     let mut call = BridgeTest::live();
     for n in 0..80 {

@@ -21,6 +21,9 @@ const FRAME: Duration = Duration::from_millis(FRAME_MS);
 const PATIENCE_FRAMES: u64 = 4;
 /// The longest piece of audio after which another such piece is waited for, before that.
 const PIECE_FRAMES_MOST: u64 = 25;
+/// A tick this late means that it was we who stood still: what the phone sent meanwhile is there to
+/// be read, and Twilio's timestamps will tell what was not sent.
+const OWN_STALL: Duration = Duration::from_millis(200);
 /// The longest gap of timestamps that is filled; a longer one is a jump of Twilio's clock.
 const MAX_GAP_MS: u64 = 10_000;
 /// What is kept for an agent that does not read: the newest second, as frames.
@@ -184,6 +187,10 @@ impl Uplink {
 
     /// Fills a stall up to now. The first time, that includes the frames missed while waiting.
     pub(super) fn tick(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.silence_at) > OWN_STALL {
+            self.silence_at = now + FRAME;
+            return;
+        }
         while self.silence_at <= now {
             let owed = if self.stall_frames == 0 { self.owed_frames } else { 1 };
             for _ in 0..owed {
