@@ -26,7 +26,8 @@ use timeline::Timeline;
 
 /// Whom the demo calls: a number reserved for fiction.
 const CALLEE: &str = "+12125550123";
-const ADMIN_KEY: &str = "the-key-of-the-demo";
+/// The admin key of a service between simulated vendors.
+pub const ADMIN_KEY: &str = "the-key-of-a-simulated-service";
 /// Longest wait for the end of a conversation that takes about 35 seconds.
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -123,13 +124,14 @@ fn caller() -> CallerScript {
         .say(Clip::CALLER_GOODBYE.ulaw())
 }
 
-fn config(
+/// The settings of a service between simulated vendors, with its database in `folder`.
+pub fn settings(
     folder: &Path,
     twilio: &SimTwilio,
     ultravox: &SimUltravox,
-) -> Result<Config, ConfigErrors> {
-    let database = folder.join("demo.db");
-    let settings = HashMap::from([
+) -> HashMap<&'static str, String> {
+    let database = folder.join("callspan.db");
+    HashMap::from([
         ("CALLSPAN_BIND", "127.0.0.1:0".to_owned()),
         ("CALLSPAN_PUBLIC_URL", "http://127.0.0.1:0".to_owned()),
         ("DATABASE_URL", format!("sqlite://{}?mode=rwc", database.display())),
@@ -140,7 +142,15 @@ fn config(
         ("TWILIO_AUTH_TOKEN", twilio.auth_token().to_owned()),
         ("TWILIO_PHONE_NUMBER", twilio.phone_number().to_owned()),
         ("ULTRAVOX_API_KEY", ultravox.api_key().to_owned()),
-    ]);
+    ])
+}
+
+fn config(
+    folder: &Path,
+    twilio: &SimTwilio,
+    ultravox: &SimUltravox,
+) -> Result<Config, ConfigErrors> {
+    let settings = settings(folder, twilio, ultravox);
     Config::parse(|name| {
         let value = settings.get(name)?.clone();
         Some(Found { value, source: Source::Environment })

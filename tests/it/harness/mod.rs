@@ -10,6 +10,8 @@ use std::time::Duration;
 use actors::call::{CallEvent, CallStatus, EndReason};
 use actors::ids::CallSid;
 use callspan::config::{Config, Found, Source};
+use callspan::demo;
+pub(crate) use callspan::demo::ADMIN_KEY;
 use callspan::startup::Application;
 use callspan::store::CallRow;
 use loadtest::twilio::{PhoneBehaviour, SimCall, SimTwilio, StreamFaults, TwilioOptions};
@@ -17,7 +19,6 @@ use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) const ADMIN_KEY: &str = "the-admin-key-of-the-tests";
 /// Whom the tests call, unless they care.
 pub(crate) const CALLEE: &str = "+12125550123";
 /// Longest wait for anything that must happen. Never a measure: only the end of a test that failed.
@@ -89,19 +90,7 @@ impl Setup {
         let twilio = SimTwilio::start(self.twilio).expect("a simulated Twilio");
         let ultravox = SimUltravox::start(self.ultravox).expect("a simulated Ultravox");
         let folder = tempfile::tempdir().expect("a folder");
-        let database = folder.path().join("callspan.db");
-        let mut settings = HashMap::from([
-            ("CALLSPAN_BIND", "127.0.0.1:0".to_owned()),
-            ("CALLSPAN_PUBLIC_URL", "http://127.0.0.1:0".to_owned()),
-            ("DATABASE_URL", format!("sqlite://{}?mode=rwc", database.display())),
-            ("CALLSPAN_ADMIN_KEY", ADMIN_KEY.to_owned()),
-            ("CALLSPAN_TWILIO_API_URL", twilio.api_url()),
-            ("CALLSPAN_ULTRAVOX_API_URL", ultravox.api_url()),
-            ("TWILIO_ACCOUNT_SID", twilio.account_sid().to_owned()),
-            ("TWILIO_AUTH_TOKEN", twilio.auth_token().to_owned()),
-            ("TWILIO_PHONE_NUMBER", twilio.phone_number().to_owned()),
-            ("ULTRAVOX_API_KEY", ultravox.api_key().to_owned()),
-        ]);
+        let mut settings = demo::settings(folder.path(), &twilio, &ultravox);
         settings.extend(self.settings);
         let lookup = |name: &str| {
             let value = settings.get(name)?.clone();
