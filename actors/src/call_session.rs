@@ -3,6 +3,8 @@
 //! A thin shell around [`CallLife`]: it translates what Twilio, the pump and the API say, and
 //! carries out what the core asks for. Audio never passes through it.
 
+#![expect(clippy::disallowed_methods, reason = "this shell has a clock")]
+
 mod messages;
 
 use std::sync::{Arc, PoisonError};

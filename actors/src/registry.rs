@@ -210,6 +210,7 @@ impl Registry {
 }
 
 /// Ends both legs of a call whose actor panicked. Its pump has noticed by itself.
+#[expect(clippy::disallowed_methods, reason = "this shell has a clock")]
 async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     error!(call.id = %id, "the actor of call {id} died; ending the call on both sides");
     let (account, call_sid, unjoined, answered_at) = {

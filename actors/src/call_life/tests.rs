@@ -1,5 +1,7 @@
 //! Lives of calls, as small scripts: what happens, and what is to be done.
 
+#![expect(clippy::disallowed_methods, reason = "a script begins now and then keeps its own time")]
+
 use super::*;
 
 struct Script {
