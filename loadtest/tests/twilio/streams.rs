@@ -1,5 +1,6 @@
 //! Media streams.
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use base64::Engine;
@@ -218,6 +219,12 @@ async fn rest_ends_or_redirects_a_streaming_call() {
     assert_eq!(service.reported().last().map(String::as_str), Some("completed"));
 }
 
+/// An address that was free a moment ago.
+fn nobody_listens() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address")
+}
+
 #[actix_web::test]
 async fn refused_upgrades_fall_through_and_are_reported() {
     let options = TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() };
@@ -226,7 +233,7 @@ async fn refused_upgrades_fall_through_and_are_reported() {
         (format!("{}/refused", service.ws), 31_920),
         (format!("{}/media?token=1", service.ws), 31_920),
         ("http://127.0.0.1/media".to_owned(), 31_922),
-        ("ws://127.0.0.1:1/media".to_owned(), 31_902),
+        (format!("ws://{}/media", nobody_listens()), 31_902),
     ] {
         let verb = format!(
             r#"<Connect><Stream url="{url}" statusCallback="{}/stream"/></Connect><Say>Sorry</Say>"#,
