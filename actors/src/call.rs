@@ -144,6 +144,8 @@ pub enum EndReason {
     ProtocolError,
     /// Somebody asked for it, at Twilio or here.
     HungUp,
+    /// The node had no room for it, or was shutting down, before anything was dialled.
+    NotAccepted,
     /// The service was shutting down and could wait no longer.
     ShutDown,
     /// The node that owned the call went away.
@@ -173,6 +175,7 @@ impl EndReason {
             EndReason::StreamMissing => "stream_missing",
             EndReason::ProtocolError => "protocol_error",
             EndReason::HungUp => "hung_up",
+            EndReason::NotAccepted => "not_accepted",
             EndReason::ShutDown => "shut_down",
             EndReason::NodeLost => "node_lost",
             EndReason::InternalError => "internal_error",

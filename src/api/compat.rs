@@ -112,7 +112,7 @@ pub(crate) async fn initiate_call(
             id,
             CallUpdate::Ended {
                 status: CallStatus::Failed,
-                reason: EndReason::ShutDown,
+                reason: EndReason::NotAccepted,
                 detail: Some(refusal.to_string()),
                 duration: None,
             },
