@@ -32,8 +32,8 @@ use super::phone_link::{FromPhone, PhoneLink};
 
 /// Messages read in one go before other calls of this thread get their turn.
 const MESSAGES_PER_TURN: u32 = 64;
-/// How long Ultravox may take to answer our close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// How long Ultravox may take to let us in, where it has not, and to answer our close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause before an agent's server that could not be reached is tried again.
 const REACH_AGAIN: Duration = Duration::from_millis(250);
 /// How often it is tried. The bridge gives up after its own time limit.
@@ -296,10 +296,18 @@ async fn join(
     }
 }
 
-/// Closes the agent's socket with 1000, and waits a little for Ultravox to do the same.
+/// Closes the agent's socket with 1000, and waits a little for Ultravox to do the same. A socket
+/// that is still being joined is joined first: an agent nobody has joined would wait on.
 async fn close_agent(agent: AgentLink) {
-    let AgentLink::Joined(mut socket) = agent else { return };
     let close = async {
+        let mut socket = match agent {
+            AgentLink::Joined(socket) => *socket,
+            AgentLink::Joining(joining) => match joining.await {
+                Ok(socket) => socket,
+                Err(_) => return,
+            },
+            AgentLink::Gone => return,
+        };
         let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             while let Some(Ok(_)) = socket.next().await {}

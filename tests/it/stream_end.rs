@@ -211,6 +211,19 @@ async fn a_phone_that_leaves_without_a_stop_ends_the_call() {
 }
 
 #[actix_web::test]
+async fn an_agent_is_not_left_waiting_by_a_person_who_hangs_up_before_it_has_joined() {
+    let app = TestApp::start().await;
+    app.ultravox.fail_next_join(JoinFault::Slow(Duration::from_millis(300)));
+    let phone = app.place_call(CALLEE).await;
+    let agent = soon("the agent's call", app.ultravox.wait_for_call()).await;
+    soon("the stream", phone.wait_for_stream()).await.expect("a stream");
+    phone.hang_up();
+    soon("the end of the agent's call", agent.wait_until_over()).await;
+    assert_eq!(agent.close_frame_received().map(|close| close.code), Some(1_000));
+    app.finish().await;
+}
+
+#[actix_web::test]
 async fn a_stream_that_breaks_while_the_phone_is_up_is_apologised_for() {
     for _ in 0..5 {
         let app = apologetic().start().await;
