@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use actors::bridge::TOKEN_PARAMETER;
-use actors::call::{CallStatus, CallUpdate};
+use actors::call::{CallStatus, CallUpdate, EndReason};
 use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
 use actors::ports::{CallLog as _, Telephony as _};
 use tracing::{info, warn};
@@ -97,9 +97,11 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
     if row.call_sid.is_none() {
         context.journal.record(news.id, CallUpdate::Placed(news.call_sid));
     }
+    // A call of ours that is not live was taken over from a node that is gone.
+    let reason = if row.node == context.node { EndReason::NodeLost } else { status.into() };
     let update = match status.is_final() {
         false => CallUpdate::Status(status),
-        true => CallUpdate::Ended { status, reason: status.into(), detail: None, duration: None },
+        true => CallUpdate::Ended { status, reason, detail: None, duration: None },
     };
     context.journal.record(news.id, update);
 }
