@@ -487,6 +487,18 @@ fn a_process_that_stood_still_loses_no_word() {
 }
 
 #[test]
+fn a_process_that_stood_still_makes_up_for_what_the_phone_did_not_send() {
+    let mut call = BridgeTest::live();
+    call.phone_speaks_ms(100);
+    call.now += Duration::from_millis(500);
+    call.give(Input::Tick);
+    assert_eq!(call.bridge.counts().uplink.silence_frames, 0, "the phone gets another chance");
+    call.advance_ms(100);
+    let made_up = call.bridge.counts().uplink.silence_frames;
+    assert!((29..=31).contains(&made_up), "{made_up} frames of silence in 600 ms");
+}
+
+#[test]
 fn an_agent_that_does_not_read_gets_the_newest_second() {
     let mut call = BridgeTest::live();
     for n in 0..80 {

@@ -21,9 +21,9 @@ const FRAME: Duration = Duration::from_millis(FRAME_MS);
 const PATIENCE_FRAMES: u64 = 4;
 /// The longest piece of audio after which another such piece is waited for, before that.
 const PIECE_FRAMES_MOST: u64 = 25;
-/// A tick this late means that it was we who stood still: what the phone sent meanwhile is there to
-/// be read, and Twilio's timestamps will tell what was not sent.
-const OWN_STALL: Duration = Duration::from_millis(200);
+/// A tick this late means that it was we who stood still: what the phone sent meanwhile may be there
+/// to be read, and is given one more frame's time to be.
+const OWN_STALL: Duration = Duration::from_millis(5);
 /// The longest gap of timestamps that is filled; a longer one is a jump of Twilio's clock.
 const MAX_GAP_MS: u64 = 10_000;
 /// What is kept for an agent that does not read: the newest second, as frames.
@@ -90,6 +90,8 @@ pub(super) struct Uplink {
     silence_at: Instant,
     /// Frames missed by `silence_at`, if no audio comes before.
     owed_frames: u64,
+    /// Whether the wait for the next audio was made longer because we stood still.
+    has_waited_longer: bool,
     /// Silent frames sent since the last audio.
     stall_frames: u64,
     /// Silent frames that were too much if the audio after them is late.
@@ -110,6 +112,7 @@ impl Uplink {
             expected_ms: None,
             silence_at: now,
             owed_frames: 0,
+            has_waited_longer: false,
             stall_frames: 0,
             suspects: Suspects { frames: 0, proven: 0, since: now, came: Duration::ZERO },
             surplus_frames: 0,
@@ -165,6 +168,7 @@ impl Uplink {
     fn wait_for_next(&mut self, now: Instant, duration_ms: u64) {
         let piece = duration_ms.div_ceil(FRAME_MS).clamp(1, PIECE_FRAMES_MOST);
         self.owed_frames = piece + PATIENCE_FRAMES;
+        self.has_waited_longer = false;
         self.silence_at = now + Duration::from_millis(self.owed_frames * FRAME_MS);
     }
 
@@ -187,7 +191,11 @@ impl Uplink {
 
     /// Fills a stall up to now. The first time, that includes the frames missed while waiting.
     pub(super) fn tick(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.silence_at) > OWN_STALL {
+        let late = now.saturating_duration_since(self.silence_at);
+        if late > OWN_STALL && self.stall_frames == 0 && !self.has_waited_longer {
+            self.has_waited_longer = true;
+            let frames = (late + FRAME).as_millis() / FRAME.as_millis();
+            self.owed_frames += u64::try_from(frames).unwrap_or(u64::MAX);
             self.silence_at = now + FRAME;
             return;
         }
