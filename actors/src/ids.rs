@@ -129,6 +129,56 @@ impl fmt::Display for CallId {
     }
 }
 
+/// Our id of one agent: 1 to 100 ASCII letters, digits, hyphens and underscores.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentId(Box<str>);
+
+impl AgentId {
+    /// A new id, `agent_` and the hex digits of a UUID version 7.
+    pub fn generate() -> Self {
+        AgentId(format!("agent_{}", Uuid::now_v7().simple()).into())
+    }
+
+    /// The id as clients write it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AgentId {
+    type Err = InvalidId;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidId> {
+        let is_good = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if (1..=100).contains(&raw.len()) && raw.bytes().all(is_good) {
+            Ok(AgentId(raw.into()))
+        } else {
+            Err(InvalidId::new("agent id", raw))
+        }
+    }
+}
+
+impl TryFrom<String> for AgentId {
+    type Error = InvalidId;
+
+    fn try_from(raw: String) -> Result<Self, InvalidId> {
+        raw.parse()
+    }
+}
+
+impl From<AgentId> for String {
+    fn from(id: AgentId) -> String {
+        id.0.into()
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The number of a company: whose credentials a call uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -224,6 +274,20 @@ mod tests {
         assert!("MZ00000000000000000000000000000001".parse::<CallSid>().is_err());
         assert!("CA".parse::<CallSid>().is_err());
         assert!("CA'; drop table calls".parse::<CallSid>().is_err());
+    }
+
+    #[test]
+    fn an_agent_id_is_letters_digits_hyphens_and_underscores() {
+        for good in ["a", "agent_123456", "-", "Ab-9_", &"x".repeat(100)] {
+            assert_eq!(good.parse::<AgentId>().expect("good").as_str(), good);
+        }
+        for bad in ["", "a b", "agent/1", "ägent", "a\0", "../calls", &"x".repeat(101)] {
+            assert!(bad.parse::<AgentId>().is_err(), "{bad:?}");
+        }
+        let made = AgentId::generate();
+        assert_ne!(made, AgentId::generate());
+        assert_eq!(made.to_string().parse(), Ok(made.clone()));
+        assert!(made.as_str().starts_with("agent_") && made.as_str().len() == 38, "{made}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(crate) async fn ensure_admin_key(
     let key = random_key();
     let new = NewApiKey {
         id: "admin".to_owned(),
+        name: "admin".to_owned(),
         hash: KeyHash::of(&key),
         prefix: key.expose_secret().chars().take(8).collect(),
         company: None,

@@ -104,6 +104,7 @@ pub(crate) async fn initiate_call(
             to: spec.to.clone(),
             from: spec.twilio.phone_number.clone(),
             direction: Direction::Outbound,
+            agent: None,
             at: Timestamp::now(),
         })
         .await?;

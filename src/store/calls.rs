@@ -1,6 +1,6 @@
 //! Finding calls.
 
-use actors::ids::{CallId, CallSid, CompanyId};
+use actors::ids::{AgentId, CallId, CallSid, CompanyId};
 use sqlx::QueryBuilder;
 
 use super::Store;
@@ -19,16 +19,16 @@ pub(super) use live;
 /// The columns of [`RawCall`].
 macro_rules! call_columns {
     () => {
-        "id, company_id, node_id, direction, to_number, from_number, call_sid, stream_sid, \
-         ultravox_call_id, join_url, status, end_reason, detail, created_at, answered_at, \
+        "id, company_id, node_id, direction, to_number, from_number, agent_id, call_sid, \
+         stream_sid, ultravox_call_id, join_url, status, end_reason, detail, created_at, answered_at, \
          ended_at, duration_ms, updated_at"
     };
 }
 pub(super) use call_columns;
 
 const INSERT: &str = "INSERT INTO calls (id, company_id, node_id, direction, to_number, \
-     from_number, status, created_at, updated_at) \
-     VALUES ($1, $2, $3, $4, $5, $6, 'initiated', $7, $7)";
+     from_number, agent_id, status, created_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, 'initiated', $8, $8)";
 const BY_ID: &str = concat!("SELECT ", call_columns!(), " FROM calls WHERE id = $1");
 const BY_SID: &str = concat!("SELECT ", call_columns!(), " FROM calls WHERE call_sid = $1");
 const LIVE_OF_NODE: &str =
@@ -50,6 +50,7 @@ impl Store {
                 .bind(call.direction.as_str())
                 .bind(call.to.as_str())
                 .bind(call.from.as_str())
+                .bind(call.agent.as_ref().map(AgentId::as_str))
                 .bind(call.at.as_millisecond())
                 .execute(db)
                 .await?;

@@ -6,7 +6,9 @@
 //!
 //! Calls write through the [`Journal`], which lets them go on while the database is away.
 
+mod agents;
 mod api_keys;
+mod call_lists;
 mod calls;
 mod companies;
 mod error;
@@ -23,7 +25,9 @@ mod write;
 use std::sync::Arc;
 
 use crate::secrets::Sealer;
-pub use api_keys::{ApiKey, KeyHash, NewApiKey};
+pub use agents::{AgentConfig, AgentCounts, AgentRow, AgentStatus, NewAgent, UnknownAgentStatus};
+pub use api_keys::{ApiKey, KeyHash, KeyRow, NewApiKey};
+pub use call_lists::{CallCursor, CallFilter, InvalidCursor};
 pub use companies::{CompanySettings, TwilioSettings, UltravoxConfig, UltravoxSettings};
 pub use error::StoreError;
 pub use journal::Journal;

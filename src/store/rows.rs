@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use actors::call::{CallEvent, CallStatus, EndReason};
-use actors::ids::{CallId, CallSid, CompanyId, PhoneNumber, StreamSid};
+use actors::ids::{AgentId, CallId, CallSid, CompanyId, PhoneNumber, StreamSid};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -106,6 +106,8 @@ pub struct NewCall {
     pub from: PhoneNumber,
     /// Who called whom.
     pub direction: Direction,
+    /// Which of our agents takes it; `None` when the company's configuration says all.
+    pub agent: Option<AgentId>,
     /// When it was asked for.
     pub at: Timestamp,
 }
@@ -125,6 +127,8 @@ pub struct CallRow {
     pub to: PhoneNumber,
     /// Who calls.
     pub from: PhoneNumber,
+    /// Which of our agents takes it; `None` when the company's configuration says all.
+    pub agent: Option<AgentId>,
     /// Twilio's id, once Twilio has accepted the call.
     pub call_sid: Option<CallSid>,
     /// Twilio's id of the latest stream.
@@ -172,6 +176,7 @@ pub(super) struct RawCall {
     direction: String,
     to_number: String,
     from_number: String,
+    agent_id: Option<String>,
     call_sid: Option<String>,
     stream_sid: Option<String>,
     ultravox_call_id: Option<String>,
@@ -209,6 +214,7 @@ impl RawCall {
             },
             to: row.parse("to_number", &self.to_number)?,
             from: row.parse("from_number", &self.from_number)?,
+            agent: self.agent_id.map(|id| row.parse("agent_id", &id)).transpose()?,
             call_sid: self.call_sid.map(|sid| row.parse("call_sid", &sid)).transpose()?,
             stream_sid: self.stream_sid.map(|sid| row.parse("stream_sid", &sid)).transpose()?,
             ultravox_call_id: self.ultravox_call_id,

@@ -114,6 +114,7 @@ pub(crate) async fn api_keys_are_found_by_hash_until_revoked(db: Db) {
     assert!(!store.has_admin_key().await.expect("read"));
     let key = |text: &str, company| NewApiKey {
         id: text.to_owned(),
+        name: format!("the key {text}"),
         hash: KeyHash::of(&SecretString::from(text)),
         prefix: "cs_".to_owned(),
         company,
@@ -137,6 +138,38 @@ pub(crate) async fn api_keys_are_found_by_hash_until_revoked(db: Db) {
     let admin = key("admin", None);
     assert_eq!(store.find_api_key(&admin.hash).await.expect("read"), None);
     assert!(!store.insert_api_key(&admin).await.expect("stays revoked"));
+}
+
+pub(crate) async fn keys_are_listed_newest_first(db: Db) {
+    let store = db.store_with_company().await;
+    for (ms, id, company) in [(1, "old", Some(COMPANY)), (2, "b", None), (2, "a", Some(COMPANY))] {
+        let key = NewApiKey {
+            id: id.to_owned(),
+            name: format!("key {id}"),
+            hash: KeyHash::of(&SecretString::from(id)),
+            prefix: format!("cs_{id}"),
+            company,
+            at: at(ms),
+        };
+        store.insert_api_key(&key).await.expect("stored");
+    }
+    store.revoke_api_key("old", at(3)).await.expect("stored");
+    let list = async |company, after, limit| -> Vec<String> {
+        let rows = store.api_keys(company, after, limit).await.expect("read");
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(list(None, None, 10).await, ["b", "a", "old"]);
+    assert_eq!(list(None, None, 1).await, ["b"]);
+    assert_eq!(list(None, Some("b"), 10).await, ["a", "old"]);
+    assert_eq!(list(Some(COMPANY), None, 10).await, ["a", "old"]);
+    assert!(list(Some(COMPANY), Some("old"), 10).await.is_empty());
+    assert!(list(None, Some("no such key"), 10).await.is_empty());
+    assert!(list(Some(CompanyId(2)), None, 10).await.is_empty());
+
+    let old = store.api_key("old").await.expect("read").expect("revoked keys are still listed");
+    assert_eq!((old.name.as_str(), old.prefix.as_str()), ("key old", "cs_old"));
+    assert_eq!((old.company, old.created_at, old.revoked_at), (Some(COMPANY), at(1), Some(at(3))));
+    assert_eq!(store.api_key("no such key").await.expect("read"), None);
 }
 
 pub(crate) async fn secrets_are_sealed_and_resealed(db: Db) {

@@ -110,6 +110,7 @@ pub(crate) fn new_call(node: NodeId) -> NewCall {
         to: "+12125550123".parse().expect("a number"),
         from: "+12125550199".parse().expect("a number"),
         direction: Direction::Outbound,
+        agent: None,
         at: at(0),
     }
 }

@@ -1,5 +1,7 @@
 //! What the store promises, asked of SQLite and of PostgreSQL alike.
 
+mod agents;
+mod call_lists;
 mod calls;
 mod companies;
 mod db;
@@ -28,6 +30,12 @@ macro_rules! on_both_engines {
 }
 
 on_both_engines! {
+    agents::an_agent_is_stored_from_first_to_last,
+    agents::a_deleted_agent_is_found_no_more,
+    agents::agents_are_listed_and_counted_by_company,
+    call_lists::calls_are_listed_by_what_is_asked,
+    call_lists::pages_of_calls_miss_none_and_repeat_none,
+    companies::keys_are_listed_newest_first,
     calls::a_second_start_finds_the_first_ones_data,
     companies::a_company_is_refreshed_field_by_field,
     companies::two_nodes_that_start_at_once_refresh_a_company,

@@ -81,6 +81,7 @@ impl TestApp {
     pub(crate) async fn add_key(&self, company: i64, key: &str) {
         let new = NewApiKey {
             id: format!("key-of-{company}"),
+            name: format!("key of {company}"),
             hash: KeyHash::of(&SecretString::from(key)),
             prefix: key.chars().take(8).collect(),
             company: Some(CompanyId(company)),
