@@ -10,6 +10,7 @@ use actix_web::web;
 use actors::call::{CallStatus, CallUpdate, EndReason};
 use actors::ports::{
     AgentCall, CallLog as _, PhoneCall, Telephony as _, TwilioAccount, VendorError,
+    VoiceAgents as _,
 };
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};

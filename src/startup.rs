@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix::{Actor as _, Addr, Arbiter};
 use actix_web::web;
 use actors::ids::CompanyId;
-use actors::ports::{Ports, VoiceAgents};
+use actors::ports::Ports;
 use actors::registry::Registry;
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -75,7 +75,7 @@ pub(crate) struct Context {
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) telephony: Arc<TwilioClient>,
-    pub(crate) agents: Arc<dyn VoiceAgents>,
+    pub(crate) agents: Arc<UltravoxClient>,
     pub(crate) connector: AgentConnector,
     pub(crate) public_url: PublicUrl,
     pub(crate) admin_key: AdminKey,
@@ -163,8 +163,7 @@ fn build_context(
 ) -> Result<Context, StartupError> {
     let metrics = Arc::new(Metrics::new());
     let telephony = Arc::new(TwilioClient::new(&config.twilio_api_url, metrics.clone())?);
-    let agents: Arc<dyn VoiceAgents> =
-        Arc::new(UltravoxClient::new(&config.ultravox_api_url, metrics.clone())?);
+    let agents = Arc::new(UltravoxClient::new(&config.ultravox_api_url, metrics.clone())?);
     let journal = Arc::new(Journal::spawn(store.clone()));
     let ports = Ports {
         telephony: telephony.clone(),

@@ -84,10 +84,7 @@ impl CallSession {
         let account = self.spec.ultravox.clone();
         let new = NewAgentCall {
             call_id: self.spec.id,
-            system_prompt: self.spec.system_prompt.clone(),
-            model: self.spec.model.clone(),
-            voice: self.spec.voice.clone(),
-            first_speaker: self.spec.first_speaker,
+            agent: self.spec.agent.clone(),
             join_timeout: self.spec.ring_timeout + JOIN_MARGIN,
             max_duration: self.spec.max_duration,
         };

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
+use serde_json::{Map, Value};
 
 use crate::call::{CallEvent, CallStatus, CallUpdate};
 use crate::ids::{AccountSid, CallId, CallSid, PhoneNumber};
@@ -67,19 +68,38 @@ pub enum FirstSpeaker {
     User,
 }
 
-/// An agent to be made ready for one call: `POST /api/calls`.
+/// Which agent takes a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentSource {
+    /// One described on the spot: `POST /api/calls`.
+    Inline {
+        /// What the agent is told about its task.
+        system_prompt: String,
+        /// Ultravox's model name.
+        model: String,
+        /// Ultravox's voice name or id.
+        voice: String,
+        /// Who opens the conversation.
+        first_speaker: FirstSpeaker,
+    },
+    /// One that Ultravox keeps: `POST /api/agents/{id}/calls`.
+    Stored {
+        /// Ultravox's id of the agent.
+        ultravox_agent_id: String,
+        /// What its template's variables stand for in this call.
+        template_context: Map<String, Value>,
+        /// Who opens the conversation, where that differs from the agent's template.
+        first_speaker: Option<FirstSpeaker>,
+    },
+}
+
+/// An agent to be made ready for one call.
 #[derive(Clone, Debug)]
 pub struct NewAgentCall {
     /// Sent along as metadata, so that a call can be found from Ultravox's side.
     pub call_id: CallId,
-    /// What the agent is told about its task.
-    pub system_prompt: String,
-    /// Ultravox's model name.
-    pub model: String,
-    /// Ultravox's voice name or id.
-    pub voice: String,
-    /// Who opens the conversation.
-    pub first_speaker: FirstSpeaker,
+    /// Which agent.
+    pub agent: AgentSource,
     /// How long the join URL stays good.
     pub join_timeout: Duration,
     /// How long the conversation may last.

@@ -5,7 +5,7 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use actors::call_session::CallSpec;
 use actors::ids::{CallId, CompanyId, PhoneNumber};
-use actors::ports::{CallLog as _, TwilioAccount};
+use actors::ports::{AgentSource, CallLog as _, TwilioAccount};
 use bytes::Bytes;
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
@@ -156,10 +156,12 @@ fn call_spec(
         ring_timeout: context.ring_timeout,
         max_duration: context.max_call,
         ultravox: ultravox.account,
-        system_prompt: ultravox.system_prompt,
-        model: ultravox.model,
-        voice: ultravox.voice,
-        first_speaker: ultravox.first_speaker,
+        agent: AgentSource::Inline {
+            system_prompt: ultravox.system_prompt,
+            model: ultravox.model,
+            voice: ultravox.voice,
+            first_speaker: ultravox.first_speaker,
+        },
     }
 }
 

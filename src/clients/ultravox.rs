@@ -1,14 +1,18 @@
-//! Ultravox's REST API: making agents ready, talking to them, giving them back.
+//! Ultravox's REST API: making agents ready, talking to them, giving them back. The agents that
+//! Ultravox keeps are in [`agents`].
 //!
 //! A second agent for the same call dials nobody and expires unjoined, so creating one is repeated
 //! more freely than placing a call is. The join URL in the answer is a credential and is wrapped as
 //! one at once.
 
+pub mod agents;
+mod body;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actors::ports::{
-    AgentCall, FirstSpeaker, NewAgentCall, UltravoxAccount, Vendor, VendorError, VoiceAgents,
+    AgentCall, AgentSource, NewAgentCall, UltravoxAccount, Vendor, VendorError, VoiceAgents,
 };
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -16,7 +20,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use url::Url;
@@ -34,19 +38,6 @@ const GET_CALL: Operation =
     Operation { label: "get_call", phrase: "read the agent call", repeat: Repeat::Idempotent };
 const ACCOUNT: Operation =
     Operation { label: "account", phrase: "read the account", repeat: Repeat::Idempotent };
-
-/// The rate of the phone network, both ways: nothing is resampled.
-const PHONE_RATE_HZ: u32 = 8_000;
-
-/// A large buffer rides out network jitter. It costs no responsiveness, because Ultravox sends
-/// `playback_clear_buffer` on an interruption and we obey it. See "WebSocket Integration" in
-/// Ultravox's manual.
-const CLIENT_BUFFER_MS: u32 = 30_000;
-
-/// When our side has died without closing the connection, the conversation ends after this instead
-/// of being billed until its longest duration. Silence is always sent, so a quiet person does not
-/// end it. Ultravox recommends 30 to 60 s.
-const MEDIA_IDLE_TIMEOUT: &str = "30s";
 
 /// For joining and for closing an agent nobody wants: best effort, off everybody's path.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -215,9 +206,15 @@ impl VoiceAgents for UltravoxClient {
         account: &UltravoxAccount,
         call: &NewAgentCall,
     ) -> Result<AgentCall, VendorError> {
-        let body = create_body(call);
+        let body = body::new_call(call);
+        let path = match &call.agent {
+            AgentSource::Inline { .. } => vec!["calls"],
+            AgentSource::Stored { ultravox_agent_id, .. } => {
+                vec!["agents", ultravox_agent_id.as_str(), "calls"]
+            }
+        };
         let answer =
-            self.send(&CREATE, account, &["calls"], |http, url| http.post(url).json(&body)).await?;
+            self.send(&CREATE, account, &path, |http, url| http.post(url).json(&body)).await?;
         let created: CreatedWire = answer.json()?;
         let join_url = match created.join_url {
             Some(url) if is_websocket(&url) => SecretString::from(url),
@@ -264,38 +261,6 @@ fn lost() -> AgentSocketError {
 
 fn is_websocket(url: &str) -> bool {
     Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "ws" | "wss") && url.has_host())
-}
-
-/// The body of `POST /api/calls`.
-fn create_body(call: &NewAgentCall) -> Value {
-    // The deprecated `firstSpeaker` is not sent: the pair of both has been seen refused.
-    let first_speaker = match call.first_speaker {
-        FirstSpeaker::Agent => json!({ "agent": {} }),
-        FirstSpeaker::User => json!({ "user": {} }),
-    };
-    json!({
-        "systemPrompt": call.system_prompt,
-        "model": call.model,
-        "voice": call.voice,
-        "firstSpeakerSettings": first_speaker,
-        "joinTimeout": seconds(call.join_timeout),
-        "maxDuration": seconds(call.max_duration),
-        "medium": { "serverWebSocket": {
-            "inputSampleRate": PHONE_RATE_HZ,
-            "outputSampleRate": PHONE_RATE_HZ,
-            "clientBufferSizeMs": CLIENT_BUFFER_MS,
-            "mediaIdleTimeout": MEDIA_IDLE_TIMEOUT,
-            "dataMessages": { "userStartedSpeaking": true, "userStoppedSpeaking": true },
-        } },
-        "selectedTools": [{ "toolName": "hangUp" }],
-        "metadata": { "callspanCallId": call.call_id.to_string() },
-    })
-}
-
-/// A duration as Ultravox writes it, in whole seconds, rounded up.
-fn seconds(duration: Duration) -> String {
-    let up = u64::from(duration.subsec_nanos() > 0);
-    format!("{}s", duration.as_secs().saturating_add(up).max(1))
 }
 
 /// Brings every way people write Ultravox's address to one: `https://host/api`. The host alone,
@@ -354,12 +319,5 @@ mod tests {
         for bad in ["", "ftp://host", "https://u:p@host", "https://", "://"] {
             assert!(api_base(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn durations_are_whole_seconds() {
-        assert_eq!(seconds(Duration::from_secs(90)), "90s");
-        assert_eq!(seconds(Duration::from_millis(1_500)), "2s");
-        assert_eq!(seconds(Duration::ZERO), "1s");
     }
 }

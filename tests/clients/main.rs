@@ -5,3 +5,4 @@ mod server;
 mod twilio;
 mod twilio_faults;
 mod ultravox;
+mod ultravox_agents;

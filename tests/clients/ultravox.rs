@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::ids::CallId;
-use actors::ports::{AgentCall, FirstSpeaker, NewAgentCall, VendorError, VoiceAgents};
+use actors::ports::{AgentCall, AgentSource, FirstSpeaker, NewAgentCall, VendorError, VoiceAgents};
 use callspan::clients::{AgentConnector, UltravoxClient};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -28,10 +28,12 @@ fn witnessed(url: &str, witness: &Arc<Witness>) -> UltravoxClient {
 fn new_call(first_speaker: FirstSpeaker) -> NewAgentCall {
     NewAgentCall {
         call_id: CallId::generate(),
-        system_prompt: "Be \"kind\".\nÜ".into(),
-        model: "fixie-ai/ultravox".into(),
-        voice: "terrence".into(),
-        first_speaker,
+        agent: AgentSource::Inline {
+            system_prompt: "Be \"kind\".\nÜ".into(),
+            model: "fixie-ai/ultravox".into(),
+            voice: "terrence".into(),
+            first_speaker,
+        },
         join_timeout: Duration::from_secs(90),
         max_duration: Duration::from_secs(3600),
     }
@@ -78,6 +80,49 @@ async fn an_agent_is_created_with_everything_the_bridge_relies_on() {
             "selectedTools": [{ "toolName": "hangUp" }],
             "metadata": { "callspanCallId": call.call_id.to_string() },
         });
+        assert_eq!(seen.json(), expected);
+    }
+}
+
+#[actix_web::test]
+async fn a_stored_agent_is_asked_for_by_its_id_with_what_the_call_says_of_itself() {
+    let speakers = [
+        (None, None),
+        (Some(FirstSpeaker::Agent), Some(json!({ "agent": {} }))),
+        (Some(FirstSpeaker::User), Some(json!({ "user": {} }))),
+    ];
+    for (first_speaker, settings) in speakers {
+        let ultravox = Stub::start([created()]);
+        let context = json!({ "name": "Zoë", "visits": 3, "vip": true, "nothing": null });
+        let call = NewAgentCall {
+            agent: AgentSource::Stored {
+                ultravox_agent_id: "a/../b?c".into(),
+                template_context: context.as_object().expect("an object").clone(),
+                first_speaker,
+            },
+            ..new_call(FirstSpeaker::User)
+        };
+        let agent = client(&ultravox.url).create(&ultravox_account(None), &call).await;
+        assert_eq!(agent.expect("an agent").ultravox_call_id, "call-1");
+        let seen = ultravox.only();
+        assert_eq!(seen.method, "POST");
+        assert_eq!(seen.path, "/api/agents/a%2F..%2Fb%3Fc/calls");
+        let mut expected = json!({
+            "templateContext": context,
+            "joinTimeout": "90s",
+            "maxDuration": "3600s",
+            "medium": { "serverWebSocket": {
+                "inputSampleRate": 8000,
+                "outputSampleRate": 8000,
+                "clientBufferSizeMs": 30000,
+                "mediaIdleTimeout": "30s",
+                "dataMessages": { "userStartedSpeaking": true, "userStoppedSpeaking": true },
+            } },
+            "metadata": { "callspanCallId": call.call_id.to_string() },
+        });
+        if let Some(settings) = settings {
+            expected["firstSpeakerSettings"] = settings;
+        }
         assert_eq!(seen.json(), expected);
     }
 }

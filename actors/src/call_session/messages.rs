@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::bridge::Notice;
 use crate::call::{CallStatus, EndReason};
 use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
-use crate::ports::{FirstSpeaker, TwilioAccount, UltravoxAccount, VendorError};
+use crate::ports::{AgentSource, TwilioAccount, UltravoxAccount, VendorError};
 use crate::stream::StreamTicket;
 
 /// Everything about a call that is known before it is dialled.
@@ -32,14 +32,8 @@ pub struct CallSpec {
     pub ring_timeout: Duration,
     /// How long it may last.
     pub max_duration: Duration,
-    /// What the agent is told.
-    pub system_prompt: String,
-    /// Ultravox's model.
-    pub model: String,
-    /// Ultravox's voice.
-    pub voice: String,
-    /// Who opens the conversation.
-    pub first_speaker: FirstSpeaker,
+    /// Which agent takes it.
+    pub agent: AgentSource,
 }
 
 /// What became of dialling.

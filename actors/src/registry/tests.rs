@@ -8,8 +8,8 @@ use super::*;
 use crate::call_session::{AnswerCall, OpenStream};
 use crate::ids::{CompanyId, PhoneNumber};
 use crate::ports::{
-    CallLog, CallObserver, FirstSpeaker, NewAgentCall, NewPhoneCall, PhoneCall, Telephony,
-    UltravoxAccount, VendorError, VoiceAgents,
+    AgentSource, CallLog, CallObserver, FirstSpeaker, NewAgentCall, NewPhoneCall, PhoneCall,
+    Telephony, UltravoxAccount, VendorError, VoiceAgents,
 };
 use crate::stream::StreamTicket;
 
@@ -171,10 +171,12 @@ fn spec(to: &str) -> CallSpec {
         status_url: String::new(),
         ring_timeout: Duration::from_secs(60),
         max_duration: Duration::from_secs(3_600),
-        system_prompt: String::new(),
-        model: String::new(),
-        voice: String::new(),
-        first_speaker: FirstSpeaker::User,
+        agent: AgentSource::Inline {
+            system_prompt: String::new(),
+            model: String::new(),
+            voice: String::new(),
+            first_speaker: FirstSpeaker::User,
+        },
     }
 }
 
