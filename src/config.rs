@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use actors::ids::{AccountSid, PhoneNumber};
 use actors::ports::TwilioAccount;
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 pub use errors::{ConfigErrors, Problem, Source};
@@ -40,6 +41,8 @@ pub struct Config {
     pub bind: SocketAddr,
     /// How Twilio reaches us.
     pub public_url: PublicUrl,
+    /// Proxies that are believed when they say whom a request comes from.
+    pub trusted_proxies: Vec<IpNet>,
     /// Certificate and key, to serve TLS ourselves.
     pub tls: Option<TlsFiles>,
     /// Threads that carry audio and answer requests.
@@ -143,6 +146,9 @@ impl Config {
         let config = Config {
             bind: read.value("CALLSPAN_BIND", |_, raw| values::address(raw)),
             public_url: read.value("CALLSPAN_PUBLIC_URL", |_, raw| values::public_url(raw)),
+            trusted_proxies: read
+                .optional("CALLSPAN_TRUSTED_PROXIES", |_, raw| values::networks(raw))
+                .unwrap_or_default(),
             tls: read.tls(),
             workers: read
                 .optional("CALLSPAN_WORKERS", |kind, raw| Ok(narrow(number(kind, raw)?)))
@@ -330,6 +336,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("bind", &self.bind)
             .field("public_url", &self.public_url)
+            .field("trusted_proxies", &self.trusted_proxies)
             .field("tls", &self.tls)
             .field("workers", &self.workers)
             .field("drain", &self.drain)

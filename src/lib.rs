@@ -5,6 +5,7 @@
 
 mod api;
 pub mod cli;
+mod client_address;
 pub mod clients;
 pub mod config;
 pub mod demo;

@@ -61,6 +61,8 @@ pub enum Kind {
     AccountSid,
     /// A phone number.
     Phone,
+    /// Addresses and networks, separated by commas.
+    Networks,
     /// A sentence.
     Text,
     /// A file.
@@ -90,6 +92,7 @@ impl Kind {
             Kind::Count { .. } | Kind::Rate => "NUMBER",
             Kind::AccountSid => "SID",
             Kind::Phone => "PHONE",
+            Kind::Networks => "NETWORKS",
             Kind::Text => "TEXT",
             Kind::Path => "FILE",
             Kind::Recordings => "PLACE",
@@ -190,6 +193,13 @@ pub static SETTINGS: &[Setting] = &[
         Kind::HttpUrl,
         Value("http://localhost:8000"),
         "How Twilio reaches this service; http is for local work only",
+    ),
+    open(
+        ("CALLSPAN_TRUSTED_PROXIES", "trusted-proxies", "trusted_proxies"),
+        SERVING,
+        Kind::Networks,
+        Absent,
+        "Proxies whose X-Forwarded-For is believed: addresses or networks, comma-separated",
     ),
     open(
         ("CALLSPAN_TLS_CERT", "tls-cert", "tls_cert"),

@@ -50,6 +50,7 @@ fn nothing_needs_to_be_set() {
     assert_eq!(config.recordings, Recordings::Off);
     assert_eq!(config.apology, "We are sorry, this call cannot be continued. Goodbye.");
     assert!(config.twilio.is_none() && config.company_settings().is_none());
+    assert!(config.trusted_proxies.is_empty(), "no header is believed unless somebody says so");
     assert!(config.unused().is_empty());
 }
 
@@ -77,6 +78,7 @@ fn every_mistake_is_reported_at_once_by_name() {
         ("CALLSPAN_DRAIN_SECONDS", "86401"),
         ("CALLSPAN_RECORDINGS", "ftp://recordings"),
         ("CALLSPAN_WORKERS", "0"),
+        ("CALLSPAN_TRUSTED_PROXIES", "10.0.0.1, the proxy"),
         ("CALLSPAN_TLS_CERT", "cert.pem"),
         ("CALLSPAN_LOG", "callspan=loud"),
         ("CALLSPAN_LOG_FORMAT", "xml"),
@@ -92,7 +94,7 @@ fn every_mistake_is_reported_at_once_by_name() {
 
     let shown = parse(&values).expect_err("mistakes").to_string();
     assert!(!shown.contains("hush") && !shown.contains("5550123"), "{shown}");
-    assert!(shown.starts_with("the configuration has 25 mistakes:"), "{shown}");
+    assert!(shown.starts_with("the configuration has 26 mistakes:"), "{shown}");
     assert!(shown.contains("CALLSPAN_BIND (environment): \"localhost\" is not an address"));
 }
 

@@ -2,9 +2,10 @@
 //! puts the value before it, where the value may be shown.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -71,6 +72,26 @@ pub enum LogFormat {
 pub(super) fn address(raw: &str) -> Result<SocketAddr, String> {
     raw.parse()
         .map_err(|_| "is not an address and port, such as 127.0.0.1:8000 or [::]:8000".to_owned())
+}
+
+/// Addresses and networks. Bits behind the prefix are dropped, because `10.0.0.7/8` can only mean
+/// `10.0.0.0/8`.
+pub(super) fn networks(raw: &str) -> Result<Vec<IpNet>, String> {
+    let parts = raw.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let network = |part: &str| -> Option<IpNet> {
+        let whole = |address: IpAddr| IpNet::from(address.to_canonical());
+        part.parse().map(|net: IpNet| net.trunc()).or_else(|_| part.parse().map(whole)).ok()
+    };
+    parts
+        .map(|part| {
+            network(part).ok_or_else(|| {
+                format!(
+                    "must be addresses or networks such as 10.0.0.0/8,2001:db8::7, separated by \
+                     commas; {part:?} is neither"
+                )
+            })
+        })
+        .collect()
 }
 
 pub(super) fn public_url(raw: &str) -> Result<PublicUrl, String> {
@@ -182,6 +203,22 @@ mod tests {
             ["localhost:8000", "ftp://a.b", "https://u:p@a.b", "https://a.b/?x=1", "https://a.b#c"];
         for bad in bad {
             assert!(public_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_addresses_or_prefixes() {
+        let read = |raw: &str| -> Vec<String> {
+            networks(raw).expect(raw).iter().map(IpNet::to_string).collect()
+        };
+        assert_eq!(read("127.0.0.1"), ["127.0.0.1/32"]);
+        assert_eq!(
+            read("10.1.2.3/8, ::1 ,2001:db8::/32,"),
+            ["10.0.0.0/8", "::1/128", "2001:db8::/32"]
+        );
+        assert_eq!(read("::ffff:10.0.0.1"), ["10.0.0.1/32"]);
+        for bad in ["10.0.0.0/33", "proxy.example.com", "10.0.0.0-10.0.0.9", "10.0.0.1;::1"] {
+            assert!(networks(bad).is_err(), "{bad}");
         }
     }
 
