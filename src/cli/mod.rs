@@ -1,0 +1,56 @@
+//! The command line, one file a command.
+
+mod demo;
+mod migrate;
+mod output;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Command};
+
+use crate::config::Config;
+
+use output::{say, start_logging};
+
+/// A configuration that does not work.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// Everything that can be asked for.
+pub fn command() -> Command {
+    Command::new("callspan")
+        .about("A self-hosted bridge between Twilio phone calls and Ultravox voice agents")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve::command())
+        .subcommand(demo::command())
+        .subcommand(migrate::command())
+}
+
+/// Does what the command line says. To be called on an actix system.
+pub async fn run(matches: ArgMatches) -> ExitCode {
+    match matches.subcommand() {
+        Some(("serve", matches)) => with_config(matches, serve::run).await,
+        Some(("demo", matches)) => demo::run(matches).await,
+        Some(("migrate", matches)) => with_config(matches, migrate::run).await,
+        _ => unreachable!("clap lets nothing else through"),
+    }
+}
+
+async fn with_config<F, Fut>(matches: &ArgMatches, run: F) -> ExitCode
+where
+    F: FnOnce(Config) -> Fut,
+    Fut: Future<Output = ExitCode>,
+{
+    match Config::load(matches, |name| std::env::var_os(name)) {
+        Ok(config) => {
+            start_logging(&config);
+            run(config).await
+        }
+        Err(errors) => {
+            say(&errors.to_string());
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}

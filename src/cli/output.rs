@@ -1,0 +1,31 @@
+//! What commands print: logs, and words for the person who started us.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// Takes the records of `tracing` and not those of the `log` crate, where at `trace` the WebSocket
+/// library writes every frame and the join URL. What is left shows no secret at any level.
+pub(super) fn start_logging(config: &Config) {
+    let is_terminal = std::io::stderr().is_terminal();
+    let format = config.log_format.unwrap_or(match is_terminal {
+        true => LogFormat::Pretty,
+        false => LogFormat::Json,
+    });
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&config.log))
+        .with_writer(std::io::stderr)
+        .with_ansi(is_terminal);
+    match format {
+        LogFormat::Pretty => logs.init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}
+
+/// Tells the person at the terminal something that is not a log line.
+#[expect(clippy::print_stderr, reason = "it is meant for the person who started us")]
+pub(super) fn say(text: &str) {
+    eprintln!("{text}");
+}
