@@ -1,5 +1,6 @@
 //! The command line, one file a command.
 
+mod call;
 mod demo;
 mod migrate;
 mod output;
@@ -26,6 +27,7 @@ pub fn command() -> Command {
         .subcommand(serve::command())
         .subcommand(demo::command())
         .subcommand(migrate::command())
+        .subcommand(call::command())
 }
 
 /// Does what the command line says. To be called on an actix system.
@@ -34,6 +36,7 @@ pub async fn run(matches: ArgMatches) -> ExitCode {
         Some(("serve", matches)) => with_config(matches, serve::run).await,
         Some(("demo", matches)) => demo::run(matches).await,
         Some(("migrate", matches)) => with_config(matches, migrate::run).await,
+        Some(("call", matches)) => call::run(matches, |name| std::env::var_os(name)).await,
         _ => unreachable!("clap lets nothing else through"),
     }
 }

@@ -1,6 +1,6 @@
 //! What commands print: logs, and words for the person who started us.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -28,4 +28,9 @@ pub(super) fn start_logging(config: &Config) {
 #[expect(clippy::print_stderr, reason = "it is meant for the person who started us")]
 pub(super) fn say(text: &str) {
     eprintln!("{text}");
+}
+
+/// Gives the result a command was run for. Whoever reads it may have gone away; that is no error.
+pub(super) fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
