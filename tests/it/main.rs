@@ -4,6 +4,7 @@
 mod admission;
 mod audio;
 mod calls;
+mod cli_call;
 mod conversation;
 mod demo;
 mod drain;

@@ -149,10 +149,22 @@ impl World {
     }
 }
 
+/// Runs the program with these arguments and this environment and nothing else, to its end.
+pub(crate) async fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = command_with(args);
+    command.current_dir(folder.path()).envs(settings.iter().copied());
+    soon("the program to end", command.output()).await.expect("the program starts")
+}
+
 fn command() -> Command {
+    command_with(&["serve"])
+}
+
+fn command_with(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callspan"));
     command
-        .arg("serve")
+        .args(args)
         .env_clear()
         .kill_on_drop(true)
         .stdin(Stdio::null())
@@ -172,10 +184,12 @@ pub(crate) struct Program {
 impl Program {
     /// Runs the program with these settings and nothing else, to its end.
     pub(crate) async fn run_with(settings: &[(&str, &str)]) -> Output {
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut command = command();
-        command.current_dir(folder.path()).envs(settings.iter().copied());
-        soon("the program to end", command.output()).await.expect("the program starts")
+        run(&["serve"], settings).await
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.base
     }
 
     /// Sends a signal by its name.
