@@ -28,6 +28,7 @@ CREATE TABLE agents (
     deleted_at         BIGINT -- kept, because calls name it
 );
 CREATE INDEX agents_company ON agents (company_id, created_at, id);
+CREATE INDEX agents_creating ON agents (created_at) WHERE status = 'creating';
 
 ALTER TABLE calls ADD COLUMN agent_id TEXT; -- no reference: a call outlives its agent
 ALTER TABLE calls ADD COLUMN tallied BIGINT NOT NULL DEFAULT 0; -- 1: its end is in totals

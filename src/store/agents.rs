@@ -184,6 +184,11 @@ const OF_COMPANY: &str = concat!(
     " FROM agents WHERE company_id = $1 AND deleted_at IS NULL \
      ORDER BY created_at, id LIMIT $2 OFFSET $3"
 );
+const UNSETTLED: &str = concat!(
+    "SELECT ",
+    agent_columns!(),
+    " FROM agents WHERE status = 'creating' AND created_at < $1 AND deleted_at IS NULL"
+);
 const READY: &str = "UPDATE agents SET ultravox_agent_id = $3, status = 'active', detail = NULL, \
      updated_at = $2 WHERE id = $1 AND deleted_at IS NULL";
 const SET: &str = "UPDATE agents SET status = $3, detail = $4, name = $5, prompt = $6, \
@@ -201,7 +206,8 @@ const COUNT_ALL: &str = "SELECT count(*), count(CASE status WHEN 'active' THEN 1
      FROM agents WHERE deleted_at IS NULL";
 
 #[cfg(test)]
-pub(super) const ALL: &[&str] = &[BY_ID, OF_COMPANY, READY, SET, SET_STATUS, DELETE, FORGET, COUNT];
+pub(super) const ALL: &[&str] =
+    &[BY_ID, OF_COMPANY, UNSETTLED, READY, SET, SET_STATUS, DELETE, FORGET, COUNT];
 
 impl Store {
     /// Remembers an agent, as `creating`, before Ultravox is asked to make it.
@@ -240,6 +246,16 @@ impl Store {
         let raw: Vec<RawAgent> = on_pool!(self.reader, |db| {
             let query = sqlx::query_as(OF_COMPANY).bind(company.0);
             let query = query.bind(limit.map_or(i64::MAX, i64::from)).bind(i64::from(offset));
+            Ok(query.fetch_all(db).await?)
+        })?;
+        raw.into_iter().map(RawAgent::read).collect()
+    }
+
+    /// Agents whose making began before this time and has not come to an end: whoever made them is
+    /// gone, most likely.
+    pub async fn unsettled_agents(&self, before: Timestamp) -> Result<Vec<AgentRow>, StoreError> {
+        let raw: Vec<RawAgent> = on_pool!(self.reader, |db| {
+            let query = sqlx::query_as(UNSETTLED).bind(before.as_millisecond());
             Ok(query.fetch_all(db).await?)
         })?;
         raw.into_iter().map(RawAgent::read).collect()

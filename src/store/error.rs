@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::ids::{CallId, CompanyId};
+use actors::ids::{CallId, CompanyId, PhoneNumber};
 
 use crate::secrets::SealError;
 
@@ -72,6 +72,12 @@ pub enum StoreError {
         call: CallId,
         /// The status.
         status: actors::call::CallStatus,
+    },
+    /// A number reaches one company only.
+    #[error("the phone number {number} belongs to another company")]
+    NumberTaken {
+        /// Which number; shown without its middle.
+        number: PhoneNumber,
     },
     /// A new configuration lacks what it cannot do without.
     #[error("company {company} has no {vendor} configuration yet, so {needed} must be given")]

@@ -10,16 +10,24 @@ mod agents;
 mod api_keys;
 mod call_lists;
 mod calls;
+mod check;
 mod companies;
+mod directory;
 mod error;
 mod events;
+mod idempotency;
+mod inbound;
 mod journal;
 mod nodes;
 #[cfg(test)]
 mod plans;
 mod pools;
+mod removal;
 mod reseal;
 mod rows;
+mod stat_rows;
+mod stats;
+mod vendors;
 mod write;
 
 use std::sync::Arc;
@@ -28,11 +36,18 @@ use crate::secrets::Sealer;
 pub use agents::{AgentConfig, AgentCounts, AgentRow, AgentStatus, NewAgent, UnknownAgentStatus};
 pub use api_keys::{ApiKey, KeyHash, KeyRow, NewApiKey};
 pub use call_lists::{CallCursor, CallFilter, InvalidCursor};
-pub use companies::{CompanySettings, TwilioSettings, UltravoxConfig, UltravoxSettings};
+pub use check::{SchemaState, database_file};
+pub use companies::{CompanyPatch, CompanySettings, TwilioSettings, UltravoxSettings};
+pub use directory::{CompanyRow, InboundRoute, NumberRoute, TwilioView, UltravoxView};
 pub use error::StoreError;
+pub use idempotency::{Claim, IDEMPOTENCY_LIFE, IdempotentRequest};
 pub use journal::Journal;
 use pools::{Pools, in_time, on_pool};
+pub use removal::Removed;
 pub use rows::{CallRow, Direction, EventRow, InvalidNodeId, Medium, NewCall, NodeId};
+pub use stat_rows::{EventKind, PastEvent, UnknownEventKind};
+pub use stats::{ApiCall, KEPT, NewEvent, Scope, Totals};
+pub use vendors::{Configured, UltravoxConfig};
 pub use write::{Change, Entry};
 
 /// The database. Cheap to clone.

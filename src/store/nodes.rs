@@ -11,6 +11,8 @@ use super::rows::{CallRow, NodeId, RawCall};
 const BEAT: &str = "INSERT INTO nodes (id, started_at, heartbeat_at) VALUES ($1, $2, $2) \
      ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at";
 
+const ALIVE: &str = "SELECT id FROM nodes WHERE id = $1 AND heartbeat_at >= $2";
+
 /// One process owns an SQLite file, so whoever else is named there is gone.
 pub(super) const TAKE_SQLITE: &str = concat!(
     "UPDATE calls SET node_id = $1, updated_at = $2 WHERE node_id <> $1 AND ",
@@ -42,6 +44,15 @@ impl Store {
             query.execute(db).await?;
             Ok(())
         })
+    }
+
+    /// Whether a node has said since then that it is alive.
+    pub async fn is_node_alive(&self, node: NodeId, since: Timestamp) -> Result<bool, StoreError> {
+        let found: Option<String> = on_pool!(self.reader, |db| {
+            let query = sqlx::query_scalar(ALIVE).bind(node.to_string());
+            Ok(query.bind(since.as_millisecond()).fetch_optional(db).await?)
+        })?;
+        Ok(found.is_some())
     }
 
     /// Says that a node has stopped in good order.

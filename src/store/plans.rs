@@ -9,8 +9,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use super::{
-    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, events, nodes,
-    reseal, write,
+    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, directory, events,
+    idempotency, nodes, removal, reseal, stats, write,
 };
 use crate::secrets::Sealer;
 
@@ -35,8 +35,10 @@ async fn no_query_walks_all_calls() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store_in(folder.path()).await;
     let reseal = reseal::COLUMNS[2].list;
-    let queries = calls::ALL.iter().chain(write::ALL).chain(events::ALL).chain(agents::ALL);
-    for sql in queries.chain(&[nodes::TAKE_SQLITE, reseal]) {
+    let of_calls = calls::ALL.iter().chain(write::ALL).chain(events::ALL);
+    let of_others = agents::ALL.iter().chain(idempotency::ALL).chain(stats::ALL);
+    let of_companies = directory::ALL.iter().chain(removal::ALL);
+    for sql in of_calls.chain(of_others).chain(of_companies).chain(&[nodes::TAKE_SQLITE, reseal]) {
         for step in plan(&store, sql).await {
             // Walking the index of live calls is walking the calls that are live.
             let good = step.contains("calls_live") || !step.starts_with("SCAN");
@@ -46,16 +48,28 @@ async fn no_query_walks_all_calls() {
 }
 
 #[tokio::test]
+async fn the_newest_of_all_companies_are_the_last_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_in(folder.path()).await;
+    for sql in stats::NEWEST {
+        // By the row's number, and to the limit: nothing is sorted.
+        let steps = plan(&store, sql).await;
+        assert!(steps == ["SCAN events"] || steps == ["SCAN api_calls"], "{steps:?}: {sql}");
+    }
+}
+
+#[tokio::test]
 async fn every_list_of_calls_is_read_in_the_order_of_an_index() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store_in(folder.path()).await;
     let now = Timestamp::UNIX_EPOCH;
     let cursor = CallCursor { created_at: now, id: CallId::generate() };
-    for conditions in 0..1 << 7 {
+    for conditions in 0..1 << 8 {
         let is_given = |bit: u32| conditions >> bit & 1 == 1;
+        let status = if is_given(7) { CallStatus::Ringing } else { CallStatus::Completed };
         let filter = CallFilter {
             company: CompanyId(1),
-            status: is_given(0).then_some(CallStatus::Completed),
+            status: is_given(0).then_some(status),
             agent: is_given(1).then(AgentId::generate),
             direction: is_given(2).then_some(Direction::Outbound),
             person: is_given(3).then(|| "+12125550123".to_owned()),
@@ -64,8 +78,12 @@ async fn every_list_of_calls_is_read_in_the_order_of_an_index() {
         };
         let after = is_given(6).then_some(&cursor);
         let query = call_lists::list::<Sqlite>(&filter, after, 20);
-        for step in plan(&store, query.sql().as_ref()).await {
-            assert!(step.starts_with("SEARCH calls USING INDEX calls_"), "{step}: {filter:?}");
-        }
+        let steps = plan(&store, query.sql().as_ref()).await;
+        let [step] = steps.as_slice() else { panic!("it is sorted: {steps:?}, {filter:?}") };
+        // An index of a condition that was given, wherever one was.
+        assert!(step.starts_with("SEARCH calls USING INDEX calls_"), "{step}: {filter:?}");
+        let texts = [is_given(0), is_given(1), is_given(2), is_given(3)];
+        let columns = step.matches("=?").count();
+        assert_eq!(columns, if texts.contains(&true) { 2 } else { 1 }, "{step}: {filter:?}");
     }
 }

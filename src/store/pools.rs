@@ -1,8 +1,10 @@
 //! Connections to either engine, and the macros that let one query serve both.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -27,6 +29,9 @@ const SQLITE_READERS: u32 = 4;
 /// Per node. A request holds a connection for a few milliseconds, so this is some thousand
 /// requests a second, and ten nodes still fit PostgreSQL's default of 100 connections.
 const POSTGRES_CONNECTIONS: u32 = 10;
+
+static SQLITE_SCHEMA: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_SCHEMA: Migrator = sqlx::migrate!("migrations/postgres");
 
 #[derive(Clone)]
 pub(super) enum Pools {
@@ -112,12 +117,19 @@ impl Pools {
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         match self {
             Pools::Sqlite { writer, .. } => {
-                sqlx::migrate!("migrations/sqlite").run(writer).await.map_err(StoreError::Migrate)
+                SQLITE_SCHEMA.run(writer).await.map_err(StoreError::Migrate)
             }
-            Pools::Postgres(pool) => {
-                sqlx::migrate!("migrations/postgres").run(pool).await.map_err(StoreError::Migrate)
-            }
+            Pools::Postgres(pool) => POSTGRES_SCHEMA.run(pool).await.map_err(StoreError::Migrate),
         }
+    }
+
+    /// The versions of the schema this program knows.
+    pub(super) fn versions(&self) -> BTreeSet<i64> {
+        let schema = match self {
+            Pools::Sqlite { .. } => &SQLITE_SCHEMA,
+            Pools::Postgres(_) => &POSTGRES_SCHEMA,
+        };
+        schema.iter().map(|migration| migration.version).collect()
     }
 
     pub(super) async fn close(&self) {

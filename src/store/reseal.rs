@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use super::Store;
 use super::calls::live;
-use super::companies::{api_key_of, auth_token_of};
 use super::error::StoreError;
+use super::idempotency::body_of;
 use super::pools::{in_transaction, on_pool};
 use super::rows::join_url_of;
+use super::vendors::{api_key_of, auth_token_of};
 use crate::secrets::{Place, sealed_under};
 
 /// One column of secrets: how to list it (row, value), how to replace one value (`$1` the row,
@@ -19,7 +20,7 @@ pub(super) struct Column {
 }
 
 /// The row ids are cast because they are numbers in some tables and text in others.
-pub(super) const COLUMNS: [Column; 3] = [
+pub(super) const COLUMNS: [Column; 4] = [
     Column {
         list: "SELECT CAST(company_id AS TEXT), auth_token FROM twilio_config",
         replace: "UPDATE twilio_config SET auth_token = $3 \
@@ -37,18 +38,48 @@ pub(super) const COLUMNS: [Column; 3] = [
         replace: "UPDATE calls SET join_url = $3 WHERE id = $1 AND join_url = $2",
         place: join_url_of,
     },
+    Column {
+        list: "SELECT id, body FROM idempotency_keys WHERE body IS NOT NULL",
+        replace: "UPDATE idempotency_keys SET body = $3 WHERE id = $1 AND body = $2",
+        place: body_of,
+    },
 ];
 
 impl Store {
+    /// Makes sure that every stored secret can be opened, and changes nothing. To be called before
+    /// another secret is stored beside a running service, which must be able to open it.
+    pub async fn check_secrets(&self) -> Result<(), StoreError> {
+        self.under_old_keys().await.map(drop)
+    }
+
     /// Makes sure that every stored secret can be opened, and seals those that are under an old
     /// key again under the first; says how many. To be called at start.
     ///
     /// [`StoreError::MissingKeys`] names every key that is missing, before anything is changed.
     pub async fn reseal(&self) -> Result<usize, StoreError> {
+        let old = self.under_old_keys().await?;
+        let mut fresh = Vec::new();
+        for (column, row, sealed) in old {
+            let place = (column.place)(row.clone());
+            let secret = self.sealer.open(&place, &sealed)?;
+            fresh.push((column.replace, row, sealed, self.sealer.seal(&place, &secret)));
+        }
+        in_transaction!(self, |tx| {
+            // A value that another node has replaced meanwhile is left as it is.
+            for (replace, row, before, after) in &fresh {
+                let query = sqlx::query(*replace).bind(row).bind(before).bind(after);
+                query.execute(&mut *tx).await?;
+            }
+        })?;
+        Ok(fresh.len())
+    }
+
+    /// The secrets that are not under the first key: column, row, value. Those that are do open.
+    async fn under_old_keys(&self) -> Result<Vec<(&'static Column, String, String)>, StoreError> {
         let known = self.sealer.key_ids();
         let mut missing = BTreeSet::new();
         let mut unopened = 0;
-        let mut old: Vec<(&Column, String, String)> = Vec::new();
+        let mut old = Vec::new();
         for column in &COLUMNS {
             let rows: Vec<(String, String)> = on_pool!(self.reader, |db| {
                 Ok(sqlx::query_as(column.list).fetch_all(db).await?)
@@ -66,23 +97,10 @@ impl Store {
                 }
             }
         }
-        if !missing.is_empty() {
-            let missing = missing.into_iter().collect();
-            return Err(StoreError::MissingKeys { missing, known, rows: unopened });
+        if missing.is_empty() {
+            return Ok(old);
         }
-        let mut fresh = Vec::new();
-        for (column, row, sealed) in old {
-            let place = (column.place)(row.clone());
-            let secret = self.sealer.open(&place, &sealed)?;
-            fresh.push((column.replace, row, sealed, self.sealer.seal(&place, &secret)));
-        }
-        in_transaction!(self, |tx| {
-            // A value that another node has replaced meanwhile is left as it is.
-            for (replace, row, before, after) in &fresh {
-                let query = sqlx::query(*replace).bind(row).bind(before).bind(after);
-                query.execute(&mut *tx).await?;
-            }
-        })?;
-        Ok(fresh.len())
+        let missing = missing.into_iter().collect();
+        Err(StoreError::MissingKeys { missing, known, rows: unopened })
     }
 }

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use actors::call::Direction;
 use actors::call::{CallEvent, CallStatus, EndReason};
-use actors::ids::{AgentId, CallId, CallSid, CompanyId, PhoneNumber, StreamSid};
+use actors::ids::{AgentId, CallId, CallSid, CompanyId, Party, StreamSid};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -47,31 +48,6 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// Who called whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// A person called the company.
-    Inbound,
-    /// The company called a person.
-    Outbound,
-}
-
-impl Direction {
-    /// As stored, and as a metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// Who carries the audio of a company's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Medium {
@@ -101,9 +77,9 @@ pub struct NewCall {
     /// The node that looks after it.
     pub node: NodeId,
     /// Who is called.
-    pub to: PhoneNumber,
+    pub to: Party,
     /// Who calls.
-    pub from: PhoneNumber,
+    pub from: Party,
     /// Who called whom.
     pub direction: Direction,
     /// Which of our agents takes it; `None` when the company's configuration says all.
@@ -124,9 +100,9 @@ pub struct CallRow {
     /// Who called whom.
     pub direction: Direction,
     /// Who is called.
-    pub to: PhoneNumber,
+    pub to: Party,
     /// Who calls.
-    pub from: PhoneNumber,
+    pub from: Party,
     /// Which of our agents takes it; `None` when the company's configuration says all.
     pub agent: Option<AgentId>,
     /// Twilio's id, once Twilio has accepted the call.

@@ -1,9 +1,10 @@
 //! Changes of calls and lines of their timelines.
 //!
 //! A call only moves forward, and that is decided in the statement itself: two nodes, a late
-//! callback and a repeated one may all write at once, and the row comes out right.
+//! callback and a repeated one may all write at once, and the row comes out right. For the same
+//! reason what is counted of calls is counted here, in the same transaction: once each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use actors::call::{CallEvent, CallStatus, CallUpdate};
@@ -14,6 +15,8 @@ use sqlx::QueryBuilder;
 use super::error::StoreError;
 use super::pools::in_transaction;
 use super::rows::join_url_of;
+use super::stat_rows::EventKind;
+use super::stats::{CALLS_FAILED, CALLS_SUCCESSFUL, Counts, PRUNE_EVENTS, settle};
 use super::{Store, calls::live};
 
 /// Something to be written about a call.
@@ -85,6 +88,8 @@ impl Store {
         }
         in_transaction!(self, |tx| {
             let mut changed = 0;
+            let mut companies: BTreeSet<i64> = BTreeSet::new();
+            let mut counts = Counts::new();
             for (call, of_call) in &calls {
                 for update in &of_call.updates {
                     let mut query = sqlx::query(update.sql).bind(call.to_string()).bind(update.at);
@@ -94,7 +99,26 @@ impl Store {
                     if let Some(number) = update.duration_ms {
                         query = query.bind(number);
                     }
-                    changed += query.execute(&mut *tx).await?.rows_affected();
+                    let rows = query.execute(&mut *tx).await?.rows_affected();
+                    changed += rows;
+                    if rows == 1
+                        && let Some(kind) = update.tells
+                    {
+                        let query = sqlx::query_scalar(TELL).bind(call.to_string());
+                        let query = query.bind(update.at).bind(kind.as_str());
+                        companies.insert(query.fetch_one(&mut *tx).await?);
+                    }
+                }
+                if let Some(ended_at) = of_call.may_end_at() {
+                    let tally = sqlx::query_as(TALLY).bind(call.to_string());
+                    let ended: Option<(i64, String)> = tally.fetch_optional(&mut *tx).await?;
+                    if let Some((company, status)) = ended {
+                        let (kind, count) = how_it_counts(&status);
+                        let query = sqlx::query_scalar(TELL).bind(call.to_string());
+                        let query = query.bind(ended_at).bind(kind.as_str());
+                        companies.insert(query.fetch_one(&mut *tx).await?);
+                        *counts.entry((company, count)).or_default() += 1;
+                    }
                 }
                 if of_call.events.is_empty() {
                     continue;
@@ -118,6 +142,7 @@ impl Store {
                 });
                 insert.build().persistent(false).execute(&mut *tx).await?;
             }
+            settle!(tx, PRUNE_EVENTS, &companies, &counts);
             changed
         })
     }
@@ -155,7 +180,17 @@ impl Store {
                 (ENDED, texts, Some(duration.map(milliseconds)))
             }
         };
-        Ok(Statement { sql, at: at.as_millisecond(), texts, duration_ms })
+        let tells = match update {
+            CallUpdate::Placed(_) => Some(EventKind::CallInitiated),
+            CallUpdate::Status(CallStatus::InProgress) => Some(EventKind::CallAnswered),
+            _ => None,
+        };
+        let may_end = match update {
+            CallUpdate::Status(status) => status.is_final(),
+            CallUpdate::Ended { .. } => true,
+            _ => false,
+        };
+        Ok(Statement { sql, at: at.as_millisecond(), texts, duration_ms, tells, may_end })
     }
 }
 
@@ -165,11 +200,22 @@ struct PerCall<'a> {
     events: Vec<(Timestamp, &'a CallEvent)>,
 }
 
+impl PerCall<'_> {
+    /// When the call ended, if one of its updates is such that it may have.
+    fn may_end_at(&self) -> Option<i64> {
+        self.updates.iter().find(|update| update.may_end).map(|update| update.at)
+    }
+}
+
 struct Statement {
     sql: &'static str,
     at: i64,
     texts: Vec<Option<String>>,
     duration_ms: Option<Option<i64>>,
+    /// What has happened if it changes the row.
+    tells: Option<EventKind>,
+    /// Whether the call may be over after it.
+    may_end: bool,
 }
 
 const AGENT_READY: &str = concat!(
@@ -203,6 +249,18 @@ const ENDED: &str = "UPDATE calls SET updated_at = $2, \
      ended_at = coalesce(ended_at, $2), answered_at = coalesce(answered_at, $2 - $9) \
      WHERE id = $1 AND end_reason IS NULL";
 
+/// Counts the end of a call, once.
+const TALLY: &str = concat!(
+    "UPDATE calls SET tallied = 1 WHERE id = $1 AND tallied = 0 AND NOT (",
+    live!(),
+    ") RETURNING company_id, status"
+);
+
+/// Says that something happened to a call, at `$2`; `$3` is the kind.
+const TELL: &str = "INSERT INTO events (company_id, at, kind, agent_id, call_sid, call_id) \
+     SELECT company_id, $2, $3, agent_id, call_sid, id FROM calls WHERE id = $1 \
+     RETURNING company_id";
+
 /// Takes the next numbers of a call's timeline and locks the call until they are written.
 const RESERVE_LINES: &str = "UPDATE calls SET last_event_seq = last_event_seq + $2 \
      WHERE id = $1 RETURNING last_event_seq";
@@ -210,8 +268,18 @@ const RESERVE_LINES: &str = "UPDATE calls SET last_event_seq = last_event_seq + 
 const INSERT_LINES: &str = "INSERT INTO call_events (call_id, seq, at, kind, detail) ";
 
 #[cfg(test)]
-pub(super) const ALL: &[&str] =
-    &[AGENT_READY, PLACED, STREAM_STARTED, NOT_YET_ANSWERED, ANSWERED, OVER, ENDED, RESERVE_LINES];
+pub(super) const ALL: &[&str] = &[
+    AGENT_READY,
+    PLACED,
+    STREAM_STARTED,
+    NOT_YET_ANSWERED,
+    ANSWERED,
+    OVER,
+    ENDED,
+    TALLY,
+    TELL,
+    RESERVE_LINES,
+];
 
 /// A status and the up to three it may follow; the rule is the type's.
 fn with_predecessors(status: CallStatus) -> Vec<Option<String>> {
@@ -221,6 +289,15 @@ fn with_predecessors(status: CallStatus) -> Vec<Option<String>> {
     assert!(texts.len() <= 4, "there are three statuses of a live call");
     texts.resize(4, None);
     texts
+}
+
+/// The event and the total of a call that is over.
+fn how_it_counts(status: &str) -> (EventKind, &'static str) {
+    if status == CallStatus::Completed.as_str() {
+        (EventKind::CallCompleted, CALLS_SUCCESSFUL)
+    } else {
+        (EventKind::CallFailed, CALLS_FAILED)
+    }
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -55,6 +55,17 @@ pub(crate) async fn an_agent_is_stored_from_first_to_last(db: Db) {
     assert_eq!((row.status, row.detail, row.updated_at), (AgentStatus::Inactive, None, at(3)));
 }
 
+pub(crate) async fn an_agent_whose_making_was_cut_short_is_found(db: Db) {
+    let store = db.store_with_company().await;
+    let cut_short = insert(&store, "Ann", 0).await;
+    let ready = insert(&store, "Bob", 0).await;
+    assert!(store.agent_ready(&ready, "uv-1", at(1)).await.expect("stored"));
+    insert(&store, "Cid", 10).await;
+    let found = store.unsettled_agents(at(10)).await.expect("read");
+    let ids: Vec<&AgentId> = found.iter().map(|agent| &agent.id).collect();
+    assert_eq!(ids, [&cut_short]);
+}
+
 pub(crate) async fn a_deleted_agent_is_found_no_more(db: Db) {
     let store = db.store_with_company().await;
     let id = insert(&store, "Ann", 0).await;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::{COMPANY, Db, at, insert_call, new_call};
 
-fn sid(number: u32) -> CallSid {
+pub(crate) fn sid(number: u32) -> CallSid {
     format!("CA{number:032x}").parse().expect("a call sid")
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn agent() -> CallUpdate {
     })
 }
 
-fn ended(status: CallStatus, reason: EndReason) -> CallUpdate {
+pub(crate) fn ended(status: CallStatus, reason: EndReason) -> CallUpdate {
     let duration = (status == CallStatus::Completed).then_some(Duration::from_millis(2500));
     CallUpdate::Ended { status, reason, detail: None, duration }
 }

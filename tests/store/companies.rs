@@ -4,8 +4,8 @@
 use actors::ids::CompanyId;
 use actors::ports::{FirstSpeaker, TwilioAccount};
 use callspan::store::{
-    CompanySettings, KeyHash, Medium, NewApiKey, NodeId, StoreError, TwilioSettings,
-    UltravoxSettings,
+    Claim, CompanySettings, IdempotentRequest, KeyHash, Medium, NewApiKey, NodeId, StoreError,
+    TwilioSettings, UltravoxSettings,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -20,14 +20,14 @@ fn account(token: &str) -> TwilioAccount {
     }
 }
 
-fn settings(token: &str, api_key: &str) -> CompanySettings {
+pub(crate) fn settings(token: &str, api_key: &str) -> CompanySettings {
     CompanySettings {
-        name: None,
-        twilio: Some(TwilioSettings { account: Some(account(token)), ..Default::default() }),
+        twilio: Some(TwilioSettings::from(account(token))),
         ultravox: Some(UltravoxSettings {
             api_key: Some(SecretString::from(api_key)),
             ..Default::default()
         }),
+        ..Default::default()
     }
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn a_company_is_refreshed_field_by_field(db: Db) {
         ultravox.system_prompt = Some("Be kind.".to_owned());
         ultravox.first_speaker = Some(FirstSpeaker::Agent);
         ultravox.medium = Some(Medium::Twilio);
-        ultravox.api_url = Some("https://ultravox.example".to_owned());
+        ultravox.api_url = Some(Some("https://ultravox.example".to_owned()));
     }
     store.upsert_company(COMPANY, &first, at(0)).await.expect("stored");
     store.upsert_company(COMPANY, &settings("token-2", "key-2"), at(1)).await.expect("stored");
@@ -56,9 +56,9 @@ pub(crate) async fn a_company_is_refreshed_field_by_field(db: Db) {
     assert_eq!(db.text("SELECT name FROM companies").await.as_deref(), Some("Acme"));
 
     let limits = TwilioSettings {
-        max_cps: Some(0.5),
-        fallback_number: Some("+12125550100".parse().expect("a number")),
-        allowed_prefixes: Some(vec!["+1".to_owned()]),
+        max_cps: Some(Some(0.5)),
+        fallback_number: Some(Some("+12125550100".parse().expect("a number"))),
+        allowed_prefixes: Some(Some(vec!["+1".to_owned()])),
         ..Default::default()
     };
     let limits = CompanySettings { twilio: Some(limits), ..Default::default() };
@@ -177,12 +177,24 @@ pub(crate) async fn secrets_are_sealed_and_resealed(db: Db) {
     store.upsert_company(COMPANY, &settings("hush", "hush"), at(0)).await.expect("stored");
     let call = insert_call(&store, NodeId::generate()).await;
     store.apply(call, agent(), at(1)).await.expect("stored");
+    let request = IdempotentRequest {
+        company: COMPANY,
+        key: "a/b".to_owned(),
+        route: "POST /".to_owned(),
+        body_hash: "abc".to_owned(),
+        node: NodeId::generate(),
+        call: None,
+        at: at(1),
+    };
+    assert_eq!(store.claim_idempotency(&request).await.expect("stored"), Claim::Mine);
+    store.finish_idempotency(COMPANY, "a/b", 200, "hush").await.expect("stored");
     assert_eq!(store.reseal().await.expect("all is well"), 0);
 
     let columns = [
         "SELECT auth_token FROM twilio_config",
         "SELECT apikey FROM ultravox_config",
         "SELECT join_url FROM calls",
+        "SELECT body FROM idempotency_keys",
     ];
     let rotated = db.store_with(&[2, 1]).await;
     assert_eq!(rotated.reseal().await.expect("both keys are there"), columns.len());
@@ -200,6 +212,8 @@ pub(crate) async fn secrets_are_sealed_and_resealed(db: Db) {
     assert_eq!(ultravox.account.api_key.expose_secret(), "hush");
     let row = after.call(call).await.expect("read").expect("is there");
     assert!(row.join_url.is_some_and(|url| url.expose_secret().ends_with("hush")));
+    let claim = after.claim_idempotency(&request).await.expect("opens");
+    assert_eq!(claim, Claim::Done { status: 200, body: "hush".to_owned() });
 }
 
 pub(crate) async fn a_missing_key_is_named(db: Db) {

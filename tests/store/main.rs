@@ -3,10 +3,16 @@
 mod agents;
 mod call_lists;
 mod calls;
+mod check;
 mod companies;
 mod db;
+mod directory;
+mod idempotency;
+mod inbound;
 mod journal;
+mod migrations;
 mod postgres_only;
+mod stats;
 
 use db::Db;
 
@@ -32,9 +38,25 @@ macro_rules! on_both_engines {
 on_both_engines! {
     agents::an_agent_is_stored_from_first_to_last,
     agents::a_deleted_agent_is_found_no_more,
+    agents::an_agent_whose_making_was_cut_short_is_found,
     agents::agents_are_listed_and_counted_by_company,
     call_lists::calls_are_listed_by_what_is_asked,
     call_lists::pages_of_calls_miss_none_and_repeat_none,
+    idempotency::a_request_is_carried_out_once,
+    idempotency::a_released_or_old_key_is_to_be_had_again,
+    idempotency::of_many_claims_at_once_one_wins,
+    idempotency::a_dead_nodes_request_is_taken_over_once,
+    stats::requests_are_counted_for_whom_they_speak,
+    stats::the_newest_thousand_are_kept_of_each_company,
+    stats::a_call_is_told_and_counted_once,
+    stats::two_nodes_count_the_same_calls_without_an_error,
+    directory::a_company_is_made_shown_and_changed,
+    directory::companies_are_listed_by_their_numbers,
+    directory::companies_made_at_once_get_numbers_of_their_own,
+    directory::a_number_reaches_one_company,
+    directory::health_finds_the_first_company_with_both_vendors,
+    directory::a_removed_company_leaves_nothing_but_what_was_counted,
+    migrations::calls_of_the_first_version_are_counted_and_listed,
     companies::keys_are_listed_newest_first,
     calls::a_second_start_finds_the_first_ones_data,
     companies::a_company_is_refreshed_field_by_field,
@@ -56,6 +78,11 @@ on_both_engines! {
     companies::secrets_are_sealed_and_resealed,
     companies::a_missing_key_is_named,
     companies::a_secret_copied_to_another_row_does_not_open,
+    inbound::a_call_that_comes_in_is_stored_once,
+    inbound::two_nodes_that_are_asked_at_once_store_one_call,
+    inbound::a_number_leads_to_its_company,
+    check::a_database_is_looked_at_as_it_is,
+    check::a_database_that_may_only_be_read_is_told,
     journal::the_journal_writes_everything_in_order,
     journal::an_entry_that_cannot_be_written_blocks_nothing,
     journal::what_is_queued_counts_as_claimed,
