@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use actors::call::CallStatus;
+use actors::call::{CallStatus, Direction};
 use actors::ports::{CallObserver, Vendor};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -207,9 +207,9 @@ impl CallObserver for Metrics {
         self.calls_active.inc();
     }
 
-    fn ended(&self, status: CallStatus, duration: Option<Duration>) {
+    fn ended(&self, direction: Direction, status: CallStatus, duration: Option<Duration>) {
         self.calls_active.dec();
-        self.calls_total.with_label_values(&["outbound", status.as_str()]).inc();
+        self.calls_total.with_label_values(&[direction.as_str(), status.as_str()]).inc();
         if let Some(duration) = duration {
             self.call_duration.observe(duration.as_secs_f64());
         }
@@ -282,7 +282,7 @@ mod tests {
     fn every_metric_has_our_prefix_or_is_the_process_own() {
         let metrics = Metrics::new();
         metrics.started();
-        metrics.ended(CallStatus::Completed, Some(Duration::from_secs(5)));
+        metrics.ended(Direction::Outbound, CallStatus::Completed, Some(Duration::from_secs(5)));
         metrics.http_request("/healthz", "GET", 200, Duration::from_millis(1));
         let text = String::from_utf8(metrics.render()).expect("text");
         for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -21,7 +21,7 @@ use crate::store::{CallRow, StoreError};
 /// How often a node says that it is alive, and looks for those that are not.
 const BEAT_EVERY: Duration = Duration::from_secs(5);
 /// A node that has not said so for this long is dead: two beats may be lost, a third may not.
-const DEAD_AFTER: SignedDuration = SignedDuration::from_secs(13);
+pub(crate) const DEAD_AFTER: SignedDuration = SignedDuration::from_secs(13);
 /// How often Twilio is asked about one call before it is left to its own time limit.
 const TRIES: u32 = 6;
 
@@ -34,7 +34,8 @@ pub(crate) async fn beat(context: web::Data<Context>) {
         match take_over(&context).await {
             Ok(orphans) => {
                 for orphan in orphans {
-                    actix_web::rt::spawn(end_orphan(context.clone(), orphan));
+                    let reason = EndReason::NodeLost;
+                    actix_web::rt::spawn(end_orphan(context.clone(), orphan, reason));
                 }
             }
             Err(error) => warn!(%error, "this node could not say that it is alive"),
@@ -48,9 +49,10 @@ async fn take_over(context: &Context) -> Result<Vec<CallRow>, StoreError> {
     context.store.take_orphans(context.node, now, now - DEAD_AFTER).await
 }
 
-async fn end_orphan(context: web::Data<Context>, call: CallRow) {
+/// Ends a call that nobody looks after, on both sides and in the database.
+pub(crate) async fn end_orphan(context: web::Data<Context>, call: CallRow, reason: EndReason) {
     let id = call.id;
-    info!(call.id = %id, call.status = %call.status, "call {id} lost its node; ending it");
+    info!(call.id = %id, call.status = %call.status, "ending call {id}, which is alone: {reason}");
     let ended = match context.store.twilio_account(call.company).await {
         Ok(Some(account)) => end_phone(&context, &account, &call).await,
         Ok(None) => None,
@@ -72,7 +74,7 @@ async fn end_orphan(context: web::Data<Context>, call: CallRow) {
         id,
         CallUpdate::Ended {
             status: status.unwrap_or(fallback),
-            reason: EndReason::NodeLost,
+            reason,
             detail: None,
             duration: ended.and_then(|phone| phone.duration),
         },
@@ -108,7 +110,9 @@ async fn try_to_end(
     // It died between storing the intention and Twilio's answer: the call may exist.
     let age = Timestamp::now().duration_since(call.created_at).unsigned_abs();
     let margin = Duration::from_secs(60);
-    let found = context.telephony.find(account, &call.to, age + margin).await?;
+    // A call that came in has had its sid from the start; one of ours went to a number.
+    let Some(to) = call.to.phone_number() else { return Ok(None) };
+    let found = context.telephony.find(account, &to, age + margin).await?;
     let sids: Vec<_> = found.iter().map(|phone| phone.sid.clone()).collect();
     let Ok(unclaimed) = context.store.unclaimed(&sids).await else { return Ok(None) };
     let [only] = unclaimed.as_slice() else { return Ok(None) };

@@ -9,6 +9,31 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CallSid, StreamSid};
 use crate::ports::AgentCall;
 
+/// Who called whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// A person called the company.
+    Inbound,
+    /// The company called a person.
+    Outbound,
+}
+
+impl Direction {
+    /// As stored, and as a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Direction::Inbound => "inbound",
+            Direction::Outbound => "outbound",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// How far a call has come. A call only ever moves forward through these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

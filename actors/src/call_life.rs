@@ -1,4 +1,4 @@
-//! The life of one call, from dialling to the end of both legs.
+//! The life of one call, from dialling or ringing to the end of both legs.
 //!
 //! Promises: the status never moves backwards; once anything ends, both legs end; the first reason
 //! stands; and it is over exactly once, however late, doubled or out of order the news arrives.
@@ -15,6 +15,9 @@ use crate::call::{CallStatus, EndReason};
 
 /// Beyond the ring timeout, for Twilio's own 5 s buffer and a late callback.
 const RING_GRACE: Duration = Duration::from_secs(15);
+/// How long an agent may take while somebody waits to be answered. Twilio gives up on a voice
+/// webhook after 15 s, and plays an error of its own.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(10);
 /// From the answer to the media socket. Twilio takes about 30 ms after it has the TwiML.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long Twilio may take to say itself that a call is over whose stream has ended.
@@ -35,7 +38,7 @@ pub enum Input {
     AgentReady,
     /// Twilio has accepted the call.
     Placed,
-    /// One of the two could not be had.
+    /// One of the two could not be had. A phone that is there already is told so.
     DialFailed {
         /// Which.
         reason: EndReason,
@@ -46,7 +49,7 @@ pub enum Input {
     PhoneStatus(CallStatus),
     /// Twilio asks what to do with the answered call.
     Answered,
-    /// Twilio's media socket is accepted.
+    /// Twilio's media socket is accepted, which answers a call that has come in.
     StreamOpened,
     /// The stream is over; both sockets are being closed.
     StreamOver(EndReason),
@@ -126,14 +129,26 @@ pub struct CallLife {
     max_duration: Duration,
     rings_until: Option<Instant>,
     answered_at: Option<Instant>,
+    agent_until: Option<Instant>,
     stream_until: Option<Instant>,
     finished: bool,
     actions: VecDeque<Action>,
 }
 
 impl CallLife {
+    /// A call that has come in and waits to be answered. Its phone is there already; it is answered
+    /// when the agent is ready, and told that nobody can when that takes too long.
+    pub fn inbound(now: Instant, max_duration: Duration) -> Self {
+        CallLife {
+            status: CallStatus::Ringing,
+            phone: Phone::Up,
+            agent_until: Some(now + AGENT_TIMEOUT),
+            ..CallLife::outbound(Duration::ZERO, max_duration)
+        }
+    }
+
     /// A call that is about to be dialled.
-    pub fn new(ring_timeout: Duration, max_duration: Duration) -> Self {
+    pub fn outbound(ring_timeout: Duration, max_duration: Duration) -> Self {
         CallLife {
             status: CallStatus::Initiated,
             phone: Phone::Dialing,
@@ -144,6 +159,7 @@ impl CallLife {
             max_duration,
             rings_until: None,
             answered_at: None,
+            agent_until: None,
             stream_until: None,
             finished: false,
             actions: VecDeque::new(),
@@ -176,19 +192,17 @@ impl CallLife {
             return;
         }
         match input {
-            Input::AgentReady => self.agent = Agent::Ready,
+            Input::AgentReady => self.agent_ready(now),
             Input::Placed => self.placed(now),
-            Input::DialFailed { reason, detail } => {
-                self.reason.get_or_insert(reason);
-                self.detail.get_or_insert(detail);
-                self.phone = Phone::Over;
-            }
+            Input::DialFailed { reason, detail } => self.dial_failed(now, reason, detail),
             Input::PhoneStatus(status) => self.phone_status(now, status),
             Input::Answered => self.answered(now),
             Input::StreamOpened => {
                 if self.awaits_stream() {
                     self.stream_until = None;
                     self.agent = Agent::Streaming;
+                    // A call that came in is answered by this.
+                    self.answered(now);
                 }
             }
             Input::StreamOver(reason) => self.stream_over(now, reason),
@@ -224,7 +238,35 @@ impl CallLife {
             None => self.answered_at.map(|at| at + self.max_duration),
             Some(_) => None,
         };
-        [phone, agent, longest, self.rings_until, self.stream_until].into_iter().flatten().min()
+        [phone, agent, longest, self.rings_until, self.agent_until, self.stream_until]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn agent_ready(&mut self, now: Instant) {
+        self.agent_until = None;
+        if self.reason.is_some() {
+            self.agent = Agent::Over;
+            return self.actions.push_back(Action::ReleaseAgent);
+        }
+        self.agent = Agent::Ready;
+        // The phone that came before its agent is now told to open a stream.
+        if self.phone == Phone::Up {
+            self.stream_until = Some(now + STREAM_TIMEOUT);
+        }
+    }
+
+    fn dial_failed(&mut self, now: Instant, reason: EndReason, detail: String) {
+        if self.phone == Phone::Dialing {
+            self.reason.get_or_insert(reason);
+            self.detail.get_or_insert(detail);
+            self.phone = Phone::Over;
+        } else if self.reason.is_none() {
+            self.detail = Some(detail);
+            // Somebody is on the line, and is told.
+            self.end(now, reason, now + APOLOGY_GRACE);
+        }
     }
 
     fn placed(&mut self, now: Instant) {
@@ -302,6 +344,7 @@ impl CallLife {
     fn end(&mut self, now: Instant, reason: EndReason, hang_up_at: Instant) {
         let reason = *self.reason.get_or_insert(reason);
         self.rings_until = None;
+        self.agent_until = None;
         self.stream_until = None;
         if self.agent == Agent::Streaming {
             self.agent = Agent::Ending { until: now + STREAM_END_GRACE };
@@ -338,6 +381,10 @@ impl CallLife {
     fn tick(&mut self, now: Instant) {
         if self.rings_until.is_some_and(|at| at <= now) {
             self.end(now, EndReason::NoAnswer, now);
+        }
+        if self.agent_until.is_some_and(|at| at <= now) {
+            let detail = format!("the agent was not ready within {} s", AGENT_TIMEOUT.as_secs());
+            self.dial_failed(now, EndReason::AgentCreateFailed, detail);
         }
         if self.stream_until.is_some_and(|at| at <= now) {
             self.end(now, EndReason::StreamMissing, now);

@@ -1,4 +1,4 @@
-//! One live call: dials it, answers for it, and ends it on both legs.
+//! One live call: dials or takes it, answers for it, and ends it on both legs.
 //!
 //! A thin shell around [`CallLife`]: it translates what Twilio, the pump and the API say, and
 //! carries out what the core asks for. Audio never passes through it.
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::bridge::{Admission, Notice};
-use crate::call::{CallEvent, CallStatus, CallUpdate, EndReason};
+use crate::call::{CallEvent, CallStatus, CallUpdate, Direction, EndReason};
 use crate::call_life::{Action, CallLife, Input};
 use crate::ids::CallSid;
 use crate::ports::{AgentCall, NewAgentCall, NewPhoneCall, Ports, VendorError};
@@ -53,6 +53,8 @@ pub struct CallSession {
     agent: Option<AgentCall>,
     end_stream: Option<oneshot::Sender<EndReason>>,
     dialled: Option<oneshot::Sender<Dialled>>,
+    /// Requests of Twilio's about a call that has come in. It repeats itself once at most.
+    waiting: Vec<oneshot::Sender<Result<SecretString, NotWelcome>>>,
     timer: Option<SpawnHandle>,
 }
 
@@ -65,16 +67,22 @@ impl CallSession {
         dialled: oneshot::Sender<Dialled>,
     ) -> Self {
         CallSession {
-            life: CallLife::new(spec.ring_timeout, spec.max_duration),
+            life: match &spec.phone {
+                PhoneLeg::Outbound { ring_timeout, .. } => {
+                    CallLife::outbound(*ring_timeout, spec.max_duration)
+                }
+                PhoneLeg::Inbound { .. } => CallLife::inbound(Instant::now(), spec.max_duration),
+            },
             token: one_time_token(),
+            call_sid: spec.phone.call_sid().cloned(),
             spec,
             ports,
             registry,
             lifeline,
-            call_sid: None,
             agent: None,
             end_stream: None,
             dialled: Some(dialled),
+            waiting: Vec::new(),
             timer: None,
         }
     }
@@ -82,15 +90,25 @@ impl CallSession {
     fn create_agent(&mut self, ctx: &mut Context<Self>) {
         let agents = Arc::clone(&self.ports.agents);
         let account = self.spec.ultravox.clone();
+        let rings_for = match &self.spec.phone {
+            PhoneLeg::Outbound { ring_timeout, .. } => *ring_timeout,
+            PhoneLeg::Inbound { .. } => Duration::ZERO,
+        };
         let new = NewAgentCall {
             call_id: self.spec.id,
             agent: self.spec.agent.clone(),
-            join_timeout: self.spec.ring_timeout + JOIN_MARGIN,
+            join_timeout: rings_for + JOIN_MARGIN,
             max_duration: self.spec.max_duration,
         };
-        let create = async move { agents.create(&account, &new).await };
-        ctx.spawn(create.into_actor(self).map(|created, session, ctx| match created {
-            Ok(agent) => {
+        let (created, answer) = oneshot::channel();
+        // It may take longer than this actor lives: a caller does not wait for an agent.
+        tokio::spawn(async move {
+            if let Err(Ok(agent)) = created.send(agents.create(&account, &new).await) {
+                agents.release(&agent).await;
+            }
+        });
+        ctx.spawn(answer.into_actor(self).map(|created, session, ctx| match created {
+            Ok(Ok(agent)) => {
                 let ultravox_call_id = agent.ultravox_call_id.clone();
                 session.event(CallEvent::AgentReady { ultravox_call_id });
                 session.record(CallUpdate::AgentReady(agent.clone()));
@@ -99,11 +117,16 @@ impl CallSession {
                 session.step(Input::AgentReady, ctx);
                 session.place_call(ctx);
             }
-            Err(error) => session.dial_failed(EndReason::AgentCreateFailed, error, ctx),
+            Ok(Err(error)) => session.dial_failed(EndReason::AgentCreateFailed, error, ctx),
+            Err(_) => session.step(Input::End(EndReason::InternalError), ctx),
         }));
     }
 
     fn place_call(&mut self, ctx: &mut Context<Self>) {
+        let PhoneLeg::Outbound { to, answer_url, status_url, ring_timeout } = &self.spec.phone
+        else {
+            return;
+        };
         if let Some(reason) = self.life.reason() {
             let detail = DialError::Ended(reason).to_string();
             return self.step(Input::DialFailed { reason, detail }, ctx);
@@ -111,10 +134,10 @@ impl CallSession {
         let telephony = Arc::clone(&self.ports.telephony);
         let account = self.spec.twilio.clone();
         let new = NewPhoneCall {
-            to: self.spec.to.clone(),
-            answer_url: self.spec.answer_url.clone(),
-            status_url: self.spec.status_url.clone(),
-            ring_timeout: self.spec.ring_timeout,
+            to: to.clone(),
+            answer_url: answer_url.clone(),
+            status_url: status_url.clone(),
+            ring_timeout: *ring_timeout,
             time_limit: self.spec.max_duration,
         };
         let place = async move { telephony.place(&account, &new).await };
@@ -135,12 +158,13 @@ impl CallSession {
     /// Looks for a call that Twilio may have placed. Its callbacks, which carry our id, may find it
     /// first.
     fn search(&mut self, attempt: usize, error: VendorError, ctx: &mut Context<Self>) {
+        let PhoneLeg::Outbound { to, .. } = self.spec.phone.clone() else { return };
         let Some(&after) = SEARCH_AFTER.get(attempt) else {
             return self.dial_failed(EndReason::DialOutcomeUnknown, error, ctx);
         };
         let telephony = Arc::clone(&self.ports.telephony);
         let log = Arc::clone(&self.ports.log);
-        let (account, to) = (self.spec.twilio.clone(), self.spec.to.clone());
+        let account = self.spec.twilio.clone();
         let find = async move {
             tokio::time::sleep(after).await;
             let found = telephony.find(&account, &to, SEARCH_MAX_AGE).await.ok()?;
@@ -165,7 +189,8 @@ impl CallSession {
     }
 
     fn dial_failed(&mut self, reason: EndReason, error: VendorError, ctx: &mut Context<Self>) {
-        if self.call_sid.is_some() {
+        let is_placed = self.call_sid.is_some();
+        if is_placed && self.spec.phone.direction() == Direction::Outbound {
             return;
         }
         let detail = error.to_string();
@@ -231,7 +256,21 @@ impl CallSession {
                 }
             }
         }
+        self.answer_waiting();
         self.rearm_timer(ctx);
+    }
+
+    /// Tells Twilio what to do with a call that has come in, once that is known.
+    fn answer_waiting(&mut self) {
+        let answer = match (self.life.reason(), &self.agent) {
+            (Some(_), _) => Err(NotWelcome::NotNow),
+            (None, Some(_)) => Ok(self.token.clone()),
+            (None, None) => return,
+        };
+        for waiting in self.waiting.drain(..) {
+            // Twilio may have given up by now.
+            let _ = waiting.send(answer.clone());
+        }
     }
 
     fn rearm_timer(&mut self, ctx: &mut Context<Self>) {
@@ -286,7 +325,7 @@ impl CallSession {
         if let Some(dialled) = self.dialled.take() {
             let _ = dialled.send(Err(DialError::Ended(reason)));
         }
-        self.ports.observer.ended(status, duration);
+        self.ports.observer.ended(self.spec.phone.direction(), status, duration);
         self.registry.remove(id);
         ctx.stop();
     }
@@ -310,6 +349,11 @@ impl Actor for CallSession {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         self.event(CallEvent::Initiated);
+        if self.spec.phone.direction() == Direction::Inbound {
+            self.event(CallEvent::Ringing);
+            // Its deadline runs from now.
+            self.rearm_timer(ctx);
+        }
         self.create_agent(ctx);
     }
 }
@@ -339,6 +383,18 @@ impl Handler<AnswerCall> for CallSession {
             None => Ok(self.token.clone()),
             Some(_) => Err(NotWelcome::NotNow),
         }
+    }
+}
+
+impl Handler<TakeCall> for CallSession {
+    type Result = ResponseFuture<Result<SecretString, NotWelcome>>;
+
+    fn handle(&mut self, _: TakeCall, _: &mut Context<Self>) -> Self::Result {
+        let (waiting, answer) = oneshot::channel();
+        self.waiting.push(waiting);
+        self.answer_waiting();
+        // A call that is over waits for nobody.
+        Box::pin(async move { answer.await.unwrap_or(Err(NotWelcome::NotNow)) })
     }
 }
 

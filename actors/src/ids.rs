@@ -264,9 +264,94 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
+/// Who is at one end of a call, as Twilio names them: a phone number as a rule, but callers may be
+/// `anonymous`, `sip:alice@example.com`, `client:alice`, a short code, or nothing at all.
+///
+/// `Debug` and `Display` hide who it is; [`as_str`](Self::as_str) gives the whole.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Party(Box<str>);
+
+impl Party {
+    /// As many characters as are kept of a name that is no number.
+    pub const MAX_CHARS: usize = 200;
+
+    /// The whole name. Keep it out of logs.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number, where it is one that can be called.
+    pub fn phone_number(&self) -> Option<PhoneNumber> {
+        self.0.parse().ok()
+    }
+}
+
+impl From<&str> for Party {
+    /// Takes whatever there is: a caller must not be turned away over a strange name. Control
+    /// characters are left out, and what is longer than [`Party::MAX_CHARS`] is cut.
+    fn from(raw: &str) -> Self {
+        let kept = raw.trim().chars().filter(|c| !c.is_control()).take(Party::MAX_CHARS);
+        Party(kept.collect::<String>().into())
+    }
+}
+
+impl FromStr for Party {
+    type Err = std::convert::Infallible;
+
+    fn from_str(raw: &str) -> Result<Self, Self::Err> {
+        Ok(raw.into())
+    }
+}
+
+impl From<PhoneNumber> for Party {
+    fn from(number: PhoneNumber) -> Self {
+        Party(number.0)
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(number) = self.phone_number() {
+            return number.fmt(f);
+        }
+        match self.0.split_once(':') {
+            Some((scheme @ ("sip" | "sips" | "client"), _)) => write!(f, "{scheme}:•••"),
+            _ if self.0.is_empty() => f.write_str("nobody known"),
+            _ => f.write_str("•••"),
+        }
+    }
+}
+
+impl fmt::Debug for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_calls_has_a_name_that_does_not_reach_the_log() {
+        for (raw, printed, is_number) in [
+            ("+12125550123", "+1•••0123", true),
+            ("+266696687", "+2•••6687", true),
+            ("anonymous", "•••", false),
+            ("12345", "•••", false),
+            ("sip:alice@example.com", "sip:•••", false),
+            ("client:alice", "client:•••", false),
+            ("alice:secret", "•••", false),
+            ("", "nobody known", false),
+        ] {
+            let party = Party::from(raw);
+            assert_eq!((party.as_str(), party.phone_number().is_some()), (raw, is_number));
+            assert_eq!(format!("{party} {party:?}"), format!("{printed} {printed}"));
+        }
+        let long = Party::from(format!("sip:\0\n{}", "é".repeat(1_000)).as_str());
+        assert_eq!(long.as_str().chars().count(), Party::MAX_CHARS);
+        assert!(long.as_str().starts_with("sip:é"));
+    }
 
     #[test]
     fn a_call_sid_needs_its_prefix() {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::call::{CallEvent, CallStatus, CallUpdate};
+use crate::call::{CallEvent, CallStatus, CallUpdate, Direction};
 use crate::ids::{AccountSid, CallId, CallSid, PhoneNumber};
 
 /// How to reach Twilio for one company. `Debug` hides the token.
@@ -264,7 +264,7 @@ pub trait CallObserver: Send + Sync {
     fn started(&self);
 
     /// A live call is over; the duration runs from its answer.
-    fn ended(&self, status: CallStatus, duration: Option<Duration>);
+    fn ended(&self, direction: Direction, status: CallStatus, duration: Option<Duration>);
 
     /// The agent was first heard this long after the answer.
     fn first_audio(&self, after_answer: Duration);

@@ -13,7 +13,7 @@ use actix::{Actor, Addr, ArbiterHandle};
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, info};
 
-use crate::call::{CallEvent, CallStatus, CallUpdate, EndReason};
+use crate::call::{CallEvent, CallStatus, CallUpdate, Direction, EndReason};
 use crate::call_session::{CallSession, CallSpec, Dialled, EndCall};
 use crate::ids::{CallId, CallSid};
 use crate::ports::{AgentCall, Ports, TwilioAccount};
@@ -41,6 +41,7 @@ pub enum NotAccepted {
 #[derive(Debug)]
 pub(crate) struct Lifeline {
     pub(crate) account: TwilioAccount,
+    pub(crate) direction: Direction,
     pub(crate) call_sid: Option<CallSid>,
     /// An agent nobody has joined.
     pub(crate) unjoined: Option<AgentCall>,
@@ -93,8 +94,9 @@ impl Registry {
         registry
     }
 
-    /// Takes on a call and has it dialled. The receiver resolves when Twilio has accepted it, or
-    /// with the reason why there is no call.
+    /// Takes on a call. One that is to be dialled is dialled: the receiver resolves when Twilio has
+    /// accepted it, or with the reason why there is no call. One that has come in waits for
+    /// [`TakeCall`](crate::call_session::TakeCall), and its receiver is of no use.
     pub fn start(
         self: &Arc<Self>,
         spec: CallSpec,
@@ -102,7 +104,8 @@ impl Registry {
         let id = spec.id;
         let lifeline = Arc::new(Mutex::new(Lifeline {
             account: spec.twilio.clone(),
-            call_sid: None,
+            direction: spec.phone.direction(),
+            call_sid: spec.phone.call_sid().cloned(),
             unjoined: None,
             answered_at: None,
         }));
@@ -213,10 +216,11 @@ impl Registry {
 #[expect(clippy::disallowed_methods, reason = "this shell has a clock")]
 async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     error!(call.id = %id, "the actor of call {id} died; ending the call on both sides");
-    let (account, call_sid, unjoined, answered_at) = {
+    let (account, direction, answered_at, call_sid, unjoined) = {
         let mut lifeline = lifeline.lock().unwrap_or_else(PoisonError::into_inner);
-        let account = lifeline.account.clone();
-        (account, lifeline.call_sid.take(), lifeline.unjoined.take(), lifeline.answered_at)
+        let (direction, answered_at) = (lifeline.direction, lifeline.answered_at);
+        let (call_sid, unjoined) = (lifeline.call_sid.take(), lifeline.unjoined.take());
+        (lifeline.account.clone(), direction, answered_at, call_sid, unjoined)
     };
     if let Some(agent) = unjoined {
         ports.agents.release(&agent).await;
@@ -239,7 +243,7 @@ async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     let duration = answered_at.map(|at| at.elapsed());
     ports.log.event(id, CallEvent::Ended { status, reason, detail: None });
     ports.log.record(id, CallUpdate::Ended { status, reason, detail: None, duration });
-    ports.observer.ended(status, duration);
+    ports.observer.ended(direction, status, duration);
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
-use actors::bridge::TOKEN_PARAMETER;
 use actors::call::{CallStatus, CallUpdate, EndReason};
 use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
 use actors::ports::{CallLog as _, Telephony as _};
@@ -16,8 +15,7 @@ use tracing::{info, warn};
 use crate::startup::Context;
 
 use super::news::News;
-use super::twiml::{self, Stream, Verb};
-use super::{paths, reject};
+use super::{answers, reject};
 
 /// How long a webhook waits for what is known of calls to be written. Twilio waits 15 s.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -26,33 +24,16 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 pub(crate) async fn answer(news: News, context: web::Data<Context>) -> HttpResponse {
     let token = match context.registry.get(news.id) {
         Some((_, call)) => call.send(AnswerCall { call_sid: news.call_sid }).await,
-        None => return apology(&context),
+        None => return answers::apology_for(&context, news.id).await,
     };
     let Ok(Ok(token)) = token else {
         info!(call.id = %news.id, "call {} was answered too late", news.id);
-        return apology(&context);
+        return answers::apology_for(&context, news.id).await;
     };
-    let public = &context.public_url;
-    let (stream, action, status) = (
-        public.websocket(&paths::media(news.id)),
-        public.http(&paths::stream_ended(news.id)),
-        public.http(&paths::stream_status(news.id)),
-    );
-    let parameters = [(TOKEN_PARAMETER, secrecy::ExposeSecret::expose_secret(&token))];
-    twiml_response(&[
-        Verb::Connect {
-            action: Some(&action),
-            stream: Stream {
-                url: &stream,
-                status_callback: Some(&status),
-                parameters: &parameters,
-            },
-        },
-        Verb::Hangup,
-    ])
+    answers::connect(&context, news.id, &token)
 }
 
-/// Serves `POST /twilio/status/{call_id}`: how the call stands.
+/// Serves `POST /twilio/status/{call_id}` and `POST /twilio/voice-status`: how the call stands.
 pub(crate) async fn status(news: News, context: web::Data<Context>) -> HttpResponse {
     let Some(status) = news.form.get("CallStatus").and_then(|word| word.parse().ok()) else {
         return reject(&context, StatusCode::BAD_REQUEST, "no_call_status");
@@ -135,16 +116,7 @@ pub(crate) async fn stream_ended(news: News, context: web::Data<Context>) -> Htt
         },
     };
     match after {
-        AfterStream::HangUp => twiml_response(&[Verb::Hangup]),
-        AfterStream::Apologise => apology(&context),
+        AfterStream::HangUp => answers::hang_up(),
+        AfterStream::Apologise => answers::apology_for(&context, news.id).await,
     }
-}
-
-fn twiml_response(verbs: &[Verb<'_>]) -> HttpResponse {
-    HttpResponse::Ok().content_type(twiml::CONTENT_TYPE).body(twiml::document(verbs))
-}
-
-fn apology(context: &Context) -> HttpResponse {
-    let say = Verb::Say { text: &context.apology, language: None, voice: None };
-    twiml_response(&[say, Verb::Hangup])
 }

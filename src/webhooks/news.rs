@@ -13,8 +13,8 @@ use tracing::warn;
 use crate::startup::Context;
 use crate::store::StoreError;
 
-use super::reject;
 use super::signature::{FormParams, SignedBody};
+use super::{reject, reject_body};
 
 /// A signed request about a call of ours. Handlers that take it see no other.
 pub(crate) struct News {
@@ -49,33 +49,40 @@ async fn receive(
     request: &HttpRequest,
     body: Result<Bytes, Error>,
 ) -> Result<News, HttpResponse> {
-    let body = body.map_err(|error| {
-        let status = error.as_response_error().status_code();
-        let too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-        reject(context, status, if too_large { "too_large" } else { "unreadable" })
-    })?;
+    let body = body.map_err(|error| reject_body(context, &error))?;
+    let form = FormParams::parse(&body);
+    let call_sid = form.get("CallSid").and_then(|sid| sid.parse().ok());
+    let no_call_sid = || reject(context, StatusCode::BAD_REQUEST, "no_call_sid");
     let unknown = || reject(context, StatusCode::NOT_FOUND, "unknown_call");
-    let id = request.match_info().get("call_id").and_then(|id| id.parse().ok());
-    let id: CallId = id.ok_or_else(unknown)?;
+    let id: CallId = match request.match_info().get("call_id") {
+        Some(id) => id.parse().map_err(|_| unknown())?,
+        // A number's own callback knows Twilio's id only.
+        None => {
+            let sid = call_sid.as_ref().ok_or_else(no_call_sid)?;
+            match context.store.call_by_sid(sid).await {
+                Ok(row) => row.ok_or_else(unknown)?.id,
+                Err(error) => return Err(no_database(context, &error)),
+            }
+        }
+    };
     let account = match context.registry.get(id) {
         Some((account, _)) => account,
         None => match account_of(context, id).await {
             Ok(Some(account)) => account,
             Ok(None) => return Err(unknown()),
-            Err(error) => {
-                warn!(call.id = %id, %error, "a webhook of call {id} cannot be checked");
-                let status = StatusCode::SERVICE_UNAVAILABLE;
-                return Err(reject(context, status, "database"));
-            }
+            Err(error) => return Err(no_database(context, &error)),
         },
     };
     super::check_signature(context, request, &account, SignedBody::Form(&body))
         .map_err(|bad| reject(context, StatusCode::FORBIDDEN, bad.label()))?;
-    let form = FormParams::parse(&body);
-    let call_sid = form.get("CallSid").and_then(|sid| sid.parse().ok());
-    let call_sid =
-        call_sid.ok_or_else(|| reject(context, StatusCode::BAD_REQUEST, "no_call_sid"))?;
+    let call_sid = call_sid.ok_or_else(no_call_sid)?;
     Ok(News { id, account, form, call_sid })
+}
+
+/// Without the database nobody's token is known, so that nothing can be believed.
+pub(super) fn no_database(context: &Context, error: &StoreError) -> HttpResponse {
+    warn!(%error, "a webhook cannot be checked");
+    reject(context, StatusCode::SERVICE_UNAVAILABLE, "database")
 }
 
 async fn account_of(context: &Context, id: CallId) -> Result<Option<TwilioAccount>, StoreError> {

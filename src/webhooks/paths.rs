@@ -5,12 +5,18 @@ use actors::ids::CallId;
 
 /// Routes, with the parameter as actix-web writes it.
 pub(crate) const ANSWER: &str = "/twilio/answer/{call_id}";
+/// Voice webhook of a number of ours: somebody calls it.
+pub(crate) const VOICE: &str = "/twilio/voice";
+/// Status callback of a number of ours, which names the call by Twilio's id.
+pub(crate) const VOICE_STATUS: &str = "/twilio/voice-status";
 /// Status callback.
 pub(crate) const STATUS: &str = "/twilio/status/{call_id}";
 /// Stream status callback.
 pub(crate) const STREAM_STATUS: &str = "/twilio/stream-status/{call_id}";
 /// Action of `<Connect>`.
 pub(crate) const STREAM_ENDED: &str = "/twilio/stream-ended/{call_id}";
+/// Tells whether a signed request arrives as it was sent.
+pub(crate) const ECHO: &str = "/twilio/echo";
 /// Media socket.
 pub(crate) const MEDIA: &str = "/media/{call_id}";
 

@@ -6,12 +6,12 @@ use actix::prelude::*;
 use secrecy::SecretString;
 
 use crate::bridge::Notice;
-use crate::call::{CallStatus, EndReason};
+use crate::call::{CallStatus, Direction, EndReason};
 use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
 use crate::ports::{AgentSource, TwilioAccount, UltravoxAccount, VendorError};
 use crate::stream::StreamTicket;
 
-/// Everything about a call that is known before it is dialled.
+/// Everything about a call that is known before it is dialled or answered.
 #[derive(Clone, Debug)]
 pub struct CallSpec {
     /// Our id.
@@ -22,18 +22,51 @@ pub struct CallSpec {
     pub twilio: TwilioAccount,
     /// Whose agent it uses.
     pub ultravox: UltravoxAccount,
-    /// Who is called.
-    pub to: PhoneNumber,
-    /// Where Twilio asks what to do once the call is answered.
-    pub answer_url: String,
-    /// Where Twilio reports how the call stands.
-    pub status_url: String,
-    /// How long it rings.
-    pub ring_timeout: Duration,
+    /// The phone's side of it.
+    pub phone: PhoneLeg,
     /// How long it may last.
     pub max_duration: Duration,
     /// Which agent takes it.
     pub agent: AgentSource,
+}
+
+/// Who calls whom, and what that takes.
+#[derive(Clone, Debug)]
+pub enum PhoneLeg {
+    /// We call.
+    Outbound {
+        /// Who is called.
+        to: PhoneNumber,
+        /// Where Twilio asks what to do once the call is answered.
+        answer_url: String,
+        /// Where Twilio reports how the call stands.
+        status_url: String,
+        /// How long it rings.
+        ring_timeout: Duration,
+    },
+    /// Somebody calls. It rings at Twilio until its agent is ready.
+    Inbound {
+        /// Twilio's id.
+        call_sid: CallSid,
+    },
+}
+
+impl PhoneLeg {
+    /// Who calls whom.
+    pub fn direction(&self) -> Direction {
+        match self {
+            PhoneLeg::Outbound { .. } => Direction::Outbound,
+            PhoneLeg::Inbound { .. } => Direction::Inbound,
+        }
+    }
+
+    /// Twilio's id, where the call came with one.
+    pub fn call_sid(&self) -> Option<&CallSid> {
+        match self {
+            PhoneLeg::Outbound { .. } => None,
+            PhoneLeg::Inbound { call_sid } => Some(call_sid),
+        }
+    }
 }
 
 /// What became of dialling.
@@ -76,6 +109,12 @@ pub struct AnswerCall {
     /// Twilio's id, as the request has it.
     pub call_sid: CallSid,
 }
+
+/// Twilio asks what to do with a call that has come in. The answer is the stream's one-time token,
+/// and comes when the agent is ready or will not be.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<SecretString, NotWelcome>")]
+pub struct TakeCall;
 
 /// Twilio's media socket is here. The answer lets it in, once.
 #[derive(Debug, Message)]

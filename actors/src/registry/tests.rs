@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::call_session::{AnswerCall, OpenStream};
+use crate::call_session::{AnswerCall, OpenStream, PhoneLeg, TakeCall};
 use crate::ids::{CompanyId, PhoneNumber};
 use crate::ports::{
     AgentSource, CallLog, CallObserver, FirstSpeaker, NewAgentCall, NewPhoneCall, PhoneCall,
@@ -136,7 +137,7 @@ impl CallObserver for World {
         self.live.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn ended(&self, _: CallStatus, _: Option<Duration>) {
+    fn ended(&self, _: Direction, _: CallStatus, _: Option<Duration>) {
         self.live.fetch_sub(1, Ordering::SeqCst);
         // The last thing that is told of a call.
         self.changed.notify_waiters();
@@ -166,10 +167,12 @@ fn spec(to: &str) -> CallSpec {
             phone_number: "+15017122661".parse().expect("valid"),
         },
         ultravox: UltravoxAccount { api_key: "key".to_owned().into(), api_url: None },
-        to: to.parse().expect("valid"),
-        answer_url: String::new(),
-        status_url: String::new(),
-        ring_timeout: Duration::from_secs(60),
+        phone: PhoneLeg::Outbound {
+            to: to.parse().expect("valid"),
+            answer_url: String::new(),
+            status_url: String::new(),
+            ring_timeout: Duration::from_secs(60),
+        },
         max_duration: Duration::from_secs(3_600),
         agent: AgentSource::Inline {
             system_prompt: String::new(),
@@ -258,4 +261,26 @@ async fn a_pump_that_dies_ends_its_call() {
     assert_eq!(world.hung_up(), [call_sid]);
     assert_eq!(registry.count(), 0);
     assert_eq!(world.live.load(Ordering::SeqCst), 0);
+}
+
+#[actix::test]
+async fn a_call_that_came_in_and_dies_is_ended_on_both_sides() {
+    let (registry, world) = registry();
+    let call_sid: CallSid = "CA00000000000000000000000000000042".parse().expect("a call sid");
+    let phone = PhoneLeg::Inbound { call_sid: call_sid.clone() };
+    let spec = CallSpec { phone, ..spec("+12125550123") };
+    let id = spec.id;
+    let _never = registry.start(spec).expect("there is room");
+    let (_, call) = registry.get(id).expect("it is live");
+    let token = call.send(TakeCall).await.expect("it lives").expect("it is welcome");
+    let again = call.send(TakeCall).await.expect("it lives").expect("it is welcome");
+    assert_eq!(token.expose_secret(), again.expose_secret());
+    let ticket = call.send(OpenStream).await.expect("it lives").expect("it is welcome");
+    assert_eq!(world.placed.load(Ordering::SeqCst), 0, "nobody is dialled");
+    world.hang_up_bugs.store(1, Ordering::SeqCst);
+    drop(ticket);
+    world.ended(1).await;
+    assert_eq!(world.ends(), [(id, CallStatus::Failed, EndReason::InternalError)]);
+    assert_eq!(world.hung_up(), [call_sid]);
+    assert_eq!(registry.count(), 0);
 }
