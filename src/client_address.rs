@@ -18,7 +18,6 @@ const MOST_HOPS: usize = 32;
 /// An entry that is no address ends the search: whoever wrote it, what stands before it cannot be
 /// told from an invention, so the request counts as coming from the last proxy that was believed.
 /// IPv4 addresses that are written as IPv6 count as IPv4.
-#[cfg_attr(not(test), expect(dead_code, reason = "limits per address are what asks for it"))]
 pub(crate) fn client_address<'a>(
     peer: IpAddr,
     forwarded_for: impl Iterator<Item = &'a str>,

@@ -4,6 +4,7 @@
 //! environment, file); [`Config::parse`] turns them into types and knows nothing of where they
 //! come from but a name for it. Secrets never appear in `Debug` or in an error.
 
+mod database;
 mod errors;
 mod help;
 mod layers;
@@ -24,6 +25,7 @@ use actors::ports::TwilioAccount;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+pub use database::{DatabaseConfig, with_database_settings};
 pub use errors::{ConfigErrors, Problem, Source};
 pub use help::{secrets_help, serve_args, with_settings};
 pub use layers::{DEFAULT_FILE, Found, Layers};
@@ -130,19 +132,7 @@ impl Config {
     /// Parses what the lookup finds. An empty value counts as none.
     pub fn parse(lookup: impl Fn(&str) -> Option<Found>) -> Result<Config, ConfigErrors> {
         let mut read = Reader { lookup, problems: Vec::new() };
-        let database_url = read.value("DATABASE_URL", |_, raw| values::database_url(raw));
-        let master_key = read.optional("CALLSPAN_MASTER_KEY", |_, raw| {
-            let keys = SecretString::from(raw);
-            Sealer::from_keys(&keys).map(|_| keys).map_err(|error| error.to_string())
-        });
-        let no_key = read.found("CALLSPAN_MASTER_KEY").is_none();
-        if database_url.is_postgres() && no_key {
-            read.missing(
-                "CALLSPAN_MASTER_KEY",
-                "is required with PostgreSQL, because all nodes must share it; make one with \
-                 `openssl rand -base64 32`",
-            );
-        }
+        let (database_url, master_key) = read.database();
         let config = Config {
             bind: read.value("CALLSPAN_BIND", |_, raw| values::address(raw)),
             public_url: read.value("CALLSPAN_PUBLIC_URL", |_, raw| values::public_url(raw)),
@@ -195,11 +185,10 @@ impl Config {
         let twilio = self.twilio.clone();
         let api_key = self.ultravox_api_key.clone();
         (twilio.is_some() || api_key.is_some()).then(|| CompanySettings {
-            name: None,
-            twilio: twilio
-                .map(|account| TwilioSettings { account: Some(account), ..Default::default() }),
+            twilio: twilio.map(TwilioSettings::from),
             ultravox: api_key
                 .map(|key| UltravoxSettings { api_key: Some(key), ..Default::default() }),
+            ..CompanySettings::default()
         })
     }
 }
@@ -262,6 +251,24 @@ impl<L: Fn(&str) -> Option<Found>> Reader<L> {
                 self.missing(name, &message);
             }
         }
+    }
+
+    /// Where the database is, and the keys its secrets are sealed under.
+    fn database(&mut self) -> (DatabaseUrl, Option<SecretString>) {
+        let database_url = self.value("DATABASE_URL", |_, raw| values::database_url(raw));
+        let master_key = self.optional("CALLSPAN_MASTER_KEY", |_, raw| {
+            let keys = SecretString::from(raw);
+            Sealer::from_keys(&keys).map(|_| keys).map_err(|error| error.to_string())
+        });
+        let no_key = self.found("CALLSPAN_MASTER_KEY").is_none();
+        if database_url.is_postgres() && no_key {
+            self.missing(
+                "CALLSPAN_MASTER_KEY",
+                "is required with PostgreSQL, because all nodes must share it; make one with \
+                 `openssl rand -base64 32`",
+            );
+        }
+        (database_url, master_key)
     }
 
     fn twilio(&mut self) -> Option<TwilioAccount> {

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use actix::{Actor as _, Addr, Arbiter};
 use actix_web::web;
-use actors::ids::CompanyId;
-use actors::ports::Ports;
-use actors::registry::Registry;
+use actors::call::{CallStatus, CallUpdate, EndReason};
+use actors::ids::{CallId, CompanyId};
+use actors::ports::{CallLog as _, Ports};
+use actors::registry::{NotAccepted, Registry};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tracing::info;
 
-use crate::api::{AdminKey, NewAdminKey, ensure_admin_key};
+use crate::api::{self, AdminKey, NewAdminKey, RateLimiters, Vitals, ensure_admin_key};
 use crate::clients::agent_socket::AgentConnector;
 use crate::clients::twilio::TwilioClient;
 use crate::clients::ultravox::UltravoxClient;
@@ -30,9 +31,12 @@ use crate::clients::{ClientSetupError, TlsSetupError};
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::public_url::PublicUrl;
+use crate::reconcile::{self, Pace};
+use crate::recorder::Recorder;
 use crate::recovery;
 use crate::secrets::key_file::{self, KeyError};
 use crate::store::{Journal, NodeId, Store, StoreError};
+use crate::webhooks::inbound::OneAtATime;
 
 pub use http_service::HttpService;
 use http_service::{Drain, Hurry};
@@ -79,11 +83,24 @@ pub(crate) struct Context {
     pub(crate) connector: AgentConnector,
     pub(crate) public_url: PublicUrl,
     pub(crate) admin_key: AdminKey,
+    pub(crate) rate_limiters: RateLimiters,
+    pub(crate) vitals: Vitals,
+    pub(crate) recorder: Recorder,
     pub(crate) metrics_token: Option<SecretString>,
     pub(crate) node: NodeId,
+    pub(crate) incoming: OneAtATime,
     pub(crate) apology: String,
     pub(crate) ring_timeout: Duration,
     pub(crate) max_call: Duration,
+}
+
+impl Context {
+    /// A call that was stored, and for which there was no room after all, is over.
+    pub(crate) fn record_refusal(&self, id: CallId, refusal: NotAccepted) {
+        let detail = Some(refusal.to_string());
+        let (status, reason) = (CallStatus::Failed, EndReason::NotAccepted);
+        self.journal.record(id, CallUpdate::Ended { status, reason, detail, duration: None });
+    }
 }
 
 /// A running service.
@@ -97,6 +114,11 @@ pub struct Application {
 impl Application {
     /// Starts the service on the current actix system.
     pub async fn start(config: Config) -> Result<Application, StartupError> {
+        Self::start_with(config, Pace::default()).await
+    }
+
+    /// The same, asking Twilio about silent calls at another pace.
+    pub async fn start_with(config: Config, pace: Pace) -> Result<Application, StartupError> {
         let url = config.database_url.expose();
         let sealer = key_file::load(config.master_key.as_ref(), url)?;
         let store = Store::connect(url, sealer).await?;
@@ -110,10 +132,15 @@ impl Application {
         let new_admin_key = ensure_admin_key(&store, config.admin_key.as_ref()).await?;
 
         let (listener, address) = server::bind(config.bind)?;
-        let context = web::Data::new(build_context(&config, store, address)?);
+        let vitals = Vitals::new(store.first_configured().await?);
+        let context = web::Data::new(build_context(&config, store, address, vitals)?);
         let server = server::prepare(&config, listener, context.clone())?;
         context.store.register(context.node, Timestamp::now()).await?;
         actix_web::rt::spawn(recovery::beat(context.clone()));
+        actix_web::rt::spawn(api::settle_agents(context.clone()));
+        actix_web::rt::spawn(api::watch_vitals(context.clone()));
+        actix_web::rt::spawn(api::purge_idempotency(context.clone()));
+        actix_web::rt::spawn(reconcile::run(context.clone(), pace));
         let service = HttpService::new(server, context.clone()).start();
         info!(%address, public_url = %context.public_url, "ready on {address}");
         Ok(Application { address, new_admin_key, service, context })
@@ -139,9 +166,10 @@ impl Application {
         &self.context.store
     }
 
-    /// Waits until what is known of all calls is written. False when that took too long.
+    /// Waits until what is known of all calls and requests is written. False when that took too long.
     pub async fn flush(&self, limit: Duration) -> bool {
-        self.context.journal.flush(limit).await
+        let recorded = tokio::time::timeout(limit, self.context.recorder.flush()).await;
+        self.context.journal.flush(limit).await && recorded.is_ok()
     }
 
     /// Takes no new calls, lets live ones finish for at most `grace`, hangs up the rest, and stops.
@@ -160,6 +188,7 @@ fn build_context(
     config: &Config,
     store: Store,
     address: SocketAddr,
+    vitals: Vitals,
 ) -> Result<Context, StartupError> {
     let metrics = Arc::new(Metrics::new());
     let telephony = Arc::new(TwilioClient::new(&config.twilio_api_url, metrics.clone())?);
@@ -173,6 +202,9 @@ fn build_context(
     };
     let arbiter = Arbiter::current();
     Ok(Context {
+        rate_limiters: RateLimiters::new(&config.rate_limits, config.trusted_proxies.clone()),
+        vitals,
+        recorder: Recorder::spawn(store.clone()),
         registry: Registry::new(ports, arbiter, config.max_active_calls),
         store,
         journal,
@@ -184,6 +216,7 @@ fn build_context(
         admin_key: AdminKey::new(config.admin_key.as_ref()),
         metrics_token: config.metrics_token.clone(),
         node: NodeId::generate(),
+        incoming: OneAtATime::default(),
         apology: config.apology.clone(),
         ring_timeout: config.ring_timeout,
         max_call: config.max_call,

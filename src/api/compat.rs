@@ -1,31 +1,51 @@
 //! The call routes document: camelCase bodies, errors as `{"error": "…"}`.
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
-use actors::call_session::CallSpec;
-use actors::ids::{CallId, CompanyId, PhoneNumber};
-use actors::ports::{AgentSource, CallLog as _, TwilioAccount};
-use bytes::Bytes;
-use jiff::Timestamp;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actors::ids::{CompanyId, PhoneNumber};
+use actors::ports::AgentSource;
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
-use serde_json::Value;
-
-use actors::call::{CallStatus, CallUpdate, EndReason};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::startup::Context;
-use crate::store::{Direction, NewCall, UltravoxConfig};
-use crate::webhooks::paths;
+use crate::store::UltravoxConfig;
 
-use super::CompatError;
-use super::auth::caller;
+use super::auth::Caller;
+use super::body::JsonObject;
+use super::dial::{Dialled, Outbound, dial, may_call};
+use super::error::ApiError;
+use super::idempotency::{IdempotencyKey, Wish, once};
+use super::rules;
 
-#[derive(Serialize)]
+/// A call that is asked for.
+#[derive(ToSchema)]
+#[schema(as = InitiateCall, rename_all = "camelCase",
+    example = json!({"companyId": 1, "destinationNumber": "+919398178764"}))]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct InitiateCallBody {
+    /// Unique identifier of the company whose Twilio and Ultravox configurations will be used.
+    #[schema(minimum = 1)]
+    company_id: i64,
+    /// Phone number to call; the company's own number when it is left out.
+    #[schema(pattern = "^\\+[0-9]{7,17}$")]
+    destination_number: Option<String>,
+}
+
+/// A call that Twilio has accepted.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Initiated<'a> {
+#[schema(as = InitiatedCall, example = json!({
+    "message": "Call initiated successfully",
+    "callSid": "CA123456789abcdef",
+    "joinUrl": "https://api.ultravox.ai/call/join/unique-session-id"
+}))]
+pub(crate) struct InitiatedBody<'a> {
+    /// Always the same words.
     message: &'static str,
+    /// Twilio's id of the call.
     call_sid: &'a str,
+    /// The agent's WebSocket. A credential: whoever holds it can take the call.
     join_url: &'a str,
 }
 
@@ -37,149 +57,88 @@ struct InitiateCall {
 }
 
 impl InitiateCall {
-    fn parse(body: &[u8]) -> Result<Self, CompatError> {
-        let body: Value = serde_json::from_slice(body).map_err(|error| {
-            CompatError::bad_request(format!("The request body is not valid JSON: {error}"))
-        })?;
-        let Value::Object(body) = body else {
-            return Err(CompatError::bad_request("The request body must be a JSON object"));
-        };
+    fn parse(body: &Map<String, Value>) -> Result<Self, ApiError> {
+        let invalid = |message: String| ApiError::bad_request("validation_error", message);
         let company = match body.get("companyId") {
-            None | Some(Value::Null) => {
-                return Err(CompatError::bad_request("Company ID is required"));
-            }
-            Some(id) => id
-                .as_i64()
+            None | Some(Value::Null) => return Err(invalid("Company ID is required".to_owned())),
+            Some(id) => rules::integer(id)
                 .filter(|id| *id > 0)
-                .ok_or_else(|| CompatError::bad_request("companyId must be a positive integer"))?,
+                .ok_or_else(|| invalid("companyId must be a positive integer".to_owned()))?,
         };
         let destination = match body.get("destinationNumber") {
             None | Some(Value::Null) => None,
-            Some(Value::String(number)) => Some(
-                number
-                    .parse()
-                    .map_err(|why| CompatError::bad_request(format!("destinationNumber {why}")))?,
-            ),
-            Some(_) => {
-                return Err(CompatError::bad_request("destinationNumber must be a string"));
+            Some(Value::String(number)) => {
+                Some(number.parse().map_err(|why| invalid(format!("destinationNumber {why}")))?)
             }
+            Some(_) => return Err(invalid("destinationNumber must be a string".to_owned())),
         };
         Ok(InitiateCall { company: CompanyId(company), destination })
     }
 }
 
-/// Serves `POST /api/ultravox-calls/initiate-call`.
+/// Calls a number with the company's own agent configuration. With an `Idempotency-Key` a
+/// repeated request does not dial again: it gets the first one's answer.
+#[utoipa::path(
+    post, path = "/api/ultravox-calls/initiate-call", tag = "call routes",
+    params(super::idempotency::IdempotencyKeyParam),
+    request_body = InitiateCallBody,
+    responses((status = 200, description = "Twilio has accepted the call", body = InitiatedBody))
+)]
 pub(crate) async fn initiate_call(
+    caller: Caller,
+    key: IdempotencyKey,
     request: HttpRequest,
-    body: Result<Bytes, actix_web::Error>,
+    body: JsonObject,
     context: web::Data<Context>,
-) -> Result<HttpResponse, CompatError> {
-    let caller = caller(&context, &request).await?;
-    let body = body.map_err(|error| {
-        let status = error.as_response_error().status_code();
-        CompatError::new(status, format!("The request body cannot be read: {error}"))
-    })?;
-    let asked = InitiateCall::parse(&body)?;
-    let no_twilio = || CompatError::not_found("Twilio configuration not found");
-    if !caller.may_use(asked.company) {
+) -> Result<HttpResponse, ApiError> {
+    let InitiateCall { company, destination } = InitiateCall::parse(&body.object)?;
+    let missing = |message| ApiError::not_found("not_configured", message);
+    let no_twilio = || missing("Twilio configuration not found");
+    if !caller.may_use(company) {
         return Err(no_twilio());
     }
-    let twilio = context.store.twilio_account(asked.company).await?.ok_or_else(no_twilio)?;
-    let ultravox = context
-        .store
-        .ultravox_config(asked.company)
-        .await?
-        .ok_or_else(|| CompatError::not_found("Ultravox configuration not found"))?;
-    context.registry.has_room()?;
+    let twilio = context.store.twilio_account(company).await?.ok_or_else(no_twilio)?;
+    let ultravox = context.store.ultravox_config(company).await?;
+    let ultravox = ultravox.ok_or_else(|| missing("Ultravox configuration not found"))?;
+    let to = destination.unwrap_or_else(|| twilio.phone_number.clone());
+    may_call(&context, company, &to).await?;
 
-    let spec = call_spec(&context, asked, twilio, ultravox);
-    let id = spec.id;
-    // Stored before anything is dialled, so that no crash forgets a call.
-    context
-        .store
-        .insert_call(&NewCall {
-            id,
-            company: spec.company,
-            node: context.node,
-            to: spec.to.clone(),
-            from: spec.twilio.phone_number.clone(),
-            direction: Direction::Outbound,
-            agent: None,
-            at: Timestamp::now(),
-        })
-        .await?;
-    let dialled = context.registry.start(spec).inspect_err(|refusal| {
-        context.journal.record(
-            id,
-            CallUpdate::Ended {
-                status: CallStatus::Failed,
-                reason: EndReason::NotAccepted,
-                detail: Some(refusal.to_string()),
-                duration: None,
-            },
-        );
-    })?;
-    // A client that goes away meanwhile does not stop the call: its actor goes on.
-    let placed = dialled.await.map_err(|_| {
-        let status = StatusCode::INTERNAL_SERVER_ERROR;
-        CompatError::new(status, "The call could not be placed because of an internal error")
-    })??;
-    Ok(HttpResponse::Ok().json(Initiated {
-        message: "Call initiated successfully",
-        call_sid: placed.call_sid.as_str(),
-        join_url: placed.join_url.expose_secret(),
-    }))
-}
-
-/// Answers whatever is not a `POST`.
-pub(crate) async fn post_only() -> HttpResponse {
-    let refusal = CompatError::new(StatusCode::METHOD_NOT_ALLOWED, "This route takes POST only");
-    let mut response = refusal.error_response();
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-    response
-}
-
-fn call_spec(
-    context: &Context,
-    asked: InitiateCall,
-    twilio: TwilioAccount,
-    ultravox: UltravoxConfig,
-) -> CallSpec {
-    let id = CallId::generate();
-    CallSpec {
-        id,
-        company: asked.company,
-        to: asked.destination.unwrap_or_else(|| twilio.phone_number.clone()),
-        twilio,
-        answer_url: context.public_url.http(&paths::answer(id)),
-        status_url: context.public_url.http(&paths::status(id)),
-        ring_timeout: context.ring_timeout,
-        max_duration: context.max_call,
-        ultravox: ultravox.account,
-        agent: AgentSource::Inline {
-            system_prompt: ultravox.system_prompt,
-            model: ultravox.model,
-            voice: ultravox.voice,
-            first_speaker: ultravox.first_speaker,
-        },
-    }
+    let UltravoxConfig { account, system_prompt, model, voice, first_speaker, .. } = ultravox;
+    let source = AgentSource::Inline { system_prompt, model, voice, first_speaker };
+    let outbound = Outbound { company, to, twilio, ultravox: account, source, agent: None };
+    let wish = Wish { key, company, route: request.path().to_owned(), body: &body.object };
+    let here = context.clone();
+    once(&context, wish, move |call| async move {
+        let Dialled { placed, .. } = dial(&here, call, outbound).await?;
+        Ok(HttpResponse::Ok().json(InitiatedBody {
+            message: "Call initiated successfully",
+            call_sid: placed.call_sid.as_str(),
+            join_url: placed.join_url.expose_secret(),
+        }))
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(body: &str) -> Result<InitiateCall, ApiError> {
+        let body: Value = serde_json::from_str(body).expect("JSON");
+        InitiateCall::parse(body.as_object().expect("an object"))
+    }
+
     fn error_of(body: &str) -> String {
-        InitiateCall::parse(body.as_bytes()).expect_err(body).to_string()
+        parse(body).expect_err(body).to_string()
     }
 
     #[test]
     fn reads_the_documented_example() {
-        let body = br#"{"companyId": 1, "destinationNumber": "+919398178764"}"#;
-        let asked = InitiateCall::parse(body).expect("valid");
+        let body = r#"{"companyId": 1, "destinationNumber": "+919398178764"}"#;
+        let asked = parse(body).expect("valid");
         assert_eq!(asked.company, CompanyId(1));
         assert_eq!(asked.destination.expect("given").as_str(), "+919398178764");
-        assert_eq!(InitiateCall::parse(br#"{"companyId":7}"#).expect("valid").destination, None);
+        assert_eq!(parse(r#"{"companyId":7}"#).expect("valid").destination, None);
     }
 
     #[test]
@@ -190,8 +149,6 @@ mod tests {
             let body = format!(r#"{{"companyId":{id}}}"#);
             assert_eq!(error_of(&body), "companyId must be a positive integer");
         }
-        assert!(error_of("{").starts_with("The request body is not valid JSON: "));
-        assert_eq!(error_of("[1]"), "The request body must be a JSON object");
         assert_eq!(
             error_of(r#"{"companyId":1,"destinationNumber":12}"#),
             "destinationNumber must be a string"

@@ -1,4 +1,5 @@
-//! Counts and times every request, by route pattern: an id in a path is no label.
+//! Counts and times every request, by route pattern: an id in a path is no label. Requests of the
+//! API are remembered one by one too, for the metrics routes.
 
 use std::time::Instant;
 
@@ -6,27 +7,62 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{Error, web};
+use actors::ids::CompanyId;
+use jiff::Timestamp;
+use tracing::info;
 
 use crate::startup::Context;
+use crate::store::ApiCall;
+
+use super::auth::acting;
+
+/// Longest path that is remembered: clients choose them.
+const ENDPOINT_CHARS: usize = 200;
 
 /// The middleware.
 pub(crate) async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let began = Instant::now();
+    let (began, at) = (Instant::now(), Timestamp::now());
     let context = request.app_data::<web::Data<Context>>().cloned();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = known_method(request.method().as_str());
+    let endpoint = is_remembered(request.path())
+        .then(|| request.path().chars().take(ENDPOINT_CHARS).collect());
     let response = next.call(request).await;
     if let Some(context) = context {
         let status = match &response {
             Ok(response) => response.status(),
             Err(error) => error.as_response_error().status_code(),
         };
-        context.metrics.http_request(&route, method, status.as_u16(), began.elapsed());
+        let duration = began.elapsed();
+        context.metrics.http_request(&route, method, status.as_u16(), duration);
+        if let Some(endpoint) = endpoint {
+            let duration_ms = duration.as_millis();
+            info!(
+                http.route = route,
+                http.status = status.as_u16(),
+                duration_ms,
+                "{method} {endpoint} answered {status}"
+            );
+            let method = method.to_owned();
+            let company = response.as_ref().ok().and_then(company);
+            let status = status.as_u16();
+            context.recorder.record(ApiCall { company, at, method, endpoint, status, duration });
+        }
     }
     response
+}
+
+/// Requests of the API; not the questions after its health, which are asked all the time.
+fn is_remembered(path: &str) -> bool {
+    path.starts_with("/api/") && !path.starts_with("/api/v1/health")
+}
+
+/// For which company the request was.
+fn company(response: &ServiceResponse<impl MessageBody>) -> Option<CompanyId> {
+    acting(response.request()).ok()
 }
 
 /// Methods are chosen by the client, and labels must stay few.

@@ -13,16 +13,17 @@ pub fn with_settings(command: Command) -> Command {
 
 /// A flag for every setting that has one, with variable and default in its help.
 pub fn serve_args() -> Vec<Arg> {
-    let flags = SETTINGS.iter().filter_map(|setting| setting.flag.map(|flag| (setting, flag)));
-    flags
-        .map(|(setting, flag)| {
-            Arg::new(setting.name)
-                .long(flag)
-                .value_name(setting.kind.placeholder())
-                .help(explained(setting))
-                .help_heading(setting.heading)
-        })
-        .collect()
+    SETTINGS.iter().filter_map(argument).collect()
+}
+
+/// The flag of a setting that has one.
+pub(super) fn argument(setting: &Setting) -> Option<Arg> {
+    let argument = Arg::new(setting.name)
+        .long(setting.flag?)
+        .value_name(setting.kind.placeholder())
+        .help(explained(setting))
+        .help_heading(setting.heading);
+    Some(argument)
 }
 
 /// The variables that have no flag, because others can see a command line.

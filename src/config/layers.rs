@@ -45,6 +45,12 @@ impl Layers {
         self.values.get(name).cloned()
     }
 
+    /// The value that counts, if whoever runs the command has given it, by the environment or by a
+    /// file that a variable names. What the configuration file says is meant for the service.
+    pub fn find_given(&self, name: &str) -> Option<Found> {
+        self.find(name).filter(|found| !matches!(found.source, Source::File(_)))
+    }
+
     /// Keeps a value unless it is empty or an earlier layer has spoken.
     fn offer(&mut self, setting: &Setting, value: &str, source: Source) {
         if !value.trim().is_empty() {

@@ -283,7 +283,7 @@ pub static SETTINGS: &[Setting] = &[
         CALLS,
         Kind::Text,
         Value("We are sorry, this call cannot be continued. Goodbye."),
-        "What is spoken when a call cannot go on",
+        "What is spoken when a call cannot go on; {company} stands for the company's name",
     ),
     not_used_yet(open(
         ("CALLSPAN_RECORDINGS", "recordings", "recordings"),
@@ -306,27 +306,27 @@ pub static SETTINGS: &[Setting] = &[
         Value("1"),
         "Calls placed a second, per company",
     )),
-    not_used_yet(open(
+    open(
         ("CALLSPAN_RATE_LIMIT_PER_MINUTE", "rate-limit-per-minute", "rate_limit_per_minute"),
         LIMITS,
         Kind::Count { min: 0, max: 1_000_000 },
         Value("60"),
         "Requests a minute per API key; 0 is no limit",
-    )),
-    not_used_yet(open(
+    ),
+    open(
         ("CALLSPAN_RATE_LIMIT_PER_HOUR", "rate-limit-per-hour", "rate_limit_per_hour"),
         LIMITS,
         Kind::Count { min: 0, max: 1_000_000 },
         Value("1000"),
         "Requests an hour per API key; 0 is no limit",
-    )),
-    not_used_yet(open(
+    ),
+    open(
         ("CALLSPAN_RATE_LIMIT_BURST", "rate-limit-burst", "rate_limit_burst"),
         LIMITS,
         Kind::Count { min: 0, max: 1_000_000 },
         Value("10"),
         "Requests per API key that may come at once; 0 is no limit",
-    )),
+    ),
     open(
         ("CALLSPAN_LOG", "log", "log"),
         WATCHING,

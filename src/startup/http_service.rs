@@ -90,6 +90,7 @@ impl Handler<Drain> for HttpService {
             if !context.journal.flush(FLUSH_LIMIT).await {
                 error!(entries = context.journal.backlog(), "not all state of calls was written");
             }
+            context.recorder.flush().await;
             if let Err(error) = context.store.unregister(context.node).await {
                 warn!(%error, "this node could not say that it stops");
             }

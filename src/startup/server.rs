@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer, web};
 
-use crate::api::{compat, observe, platform};
+use crate::api::{self, docs, identify, observe, platform, unknown_route};
 use crate::config::Config;
 use crate::webhooks::{self, paths};
 use crate::ws;
@@ -16,8 +16,6 @@ use super::{Context, StartupError, tls};
 
 /// Largest body of a webhook. Twilio's have about a kilobyte.
 const WEBHOOK_BYTES: usize = 64 * 1024;
-/// Largest body of an API request.
-const API_BYTES: usize = 1024 * 1024;
 /// How long open requests may take to finish when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// What a socket may hold back before its writer has to wait: 32 media messages of 200 ms would
@@ -44,8 +42,10 @@ pub(super) fn prepare(
         App::new()
             .app_data(context.clone())
             .wrap(from_fn(observe))
+            .wrap(from_fn(identify))
             .configure(routes)
-            .default_service(web::to(|| async { HttpResponse::NotFound().body("not found") }))
+            .configure(api::mount)
+            .default_service(web::to(unknown_route))
     })
     .workers(config.workers.get())
     .disable_signals()
@@ -64,13 +64,29 @@ fn routes(app: &mut web::ServiceConfig) {
     app.route("/metrics", web::get().to(platform::metrics))
         .route("/healthz", web::get().to(platform::healthz))
         .route("/readyz", web::get().to(platform::readyz))
+        .route("/openapi.json", web::get().to(docs::openapi))
+        .route("/docs", web::get().to(docs::swagger))
+        .route("/docs/{file:.*}", web::get().to(docs::swagger))
+        .route("/redoc", web::get().to(docs::redoc))
+        .route("/redoc/{file:.*}", web::get().to(docs::redoc))
         .route(paths::MEDIA, web::get().to(ws::media))
         .service(
             web::scope("/twilio")
                 .app_data(web::PayloadConfig::new(WEBHOOK_BYTES))
                 .service(
+                    web::resource(tail(paths::VOICE))
+                        .route(web::post().to(webhooks::inbound::voice)),
+                )
+                .service(
+                    web::resource(tail(paths::VOICE_STATUS))
+                        .route(web::post().to(webhooks::calls::status)),
+                )
+                .service(
                     web::resource(tail(paths::ANSWER))
                         .route(web::post().to(webhooks::calls::answer)),
+                )
+                .service(
+                    web::resource(tail(paths::ECHO)).route(web::post().to(webhooks::echo::echo)),
                 )
                 .service(
                     web::resource(tail(paths::STATUS))
@@ -84,12 +100,6 @@ fn routes(app: &mut web::ServiceConfig) {
                     web::resource(tail(paths::STREAM_ENDED))
                         .route(web::post().to(webhooks::calls::stream_ended)),
                 ),
-        )
-        .service(
-            web::resource("/api/ultravox-calls/initiate-call")
-                .app_data(web::PayloadConfig::new(API_BYTES))
-                .route(web::post().to(compat::initiate_call))
-                .default_service(web::to(compat::post_only)),
         );
 }
 

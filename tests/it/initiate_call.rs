@@ -14,10 +14,7 @@ use crate::harness::{ADMIN_KEY, CALLEE, Setup, TestApp, soon};
 async fn twilio_only(app: &TestApp) -> CompanySettings {
     let account = app.app.store().twilio_account(actors::ids::CompanyId(1)).await;
     let account = account.expect("a database").expect("company 1 has a phone line");
-    CompanySettings {
-        twilio: Some(TwilioSettings { account: Some(account), ..TwilioSettings::default() }),
-        ..CompanySettings::default()
-    }
+    CompanySettings { twilio: Some(TwilioSettings::from(account)), ..CompanySettings::default() }
 }
 
 #[actix_web::test]

@@ -2,20 +2,31 @@
 //! simulated Ultravox.
 
 mod admission;
+mod api;
+mod api_bench;
 mod audio;
 mod calls;
 mod cli_call;
+mod cli_company;
+mod cli_key;
+mod cli_openapi;
 mod conversation;
 mod demo;
+mod docs;
+mod doctor;
 mod drain;
+mod echo;
 mod gaps;
 mod harness;
+mod inbound;
 mod initiate_call;
 mod interruption;
 mod outcomes;
 mod platform;
 mod process;
+mod reconcile;
 mod slow_peers;
 mod stream_end;
+mod two_nodes;
 mod vendors;
 mod webhooks;

@@ -53,16 +53,16 @@ async fn assert_agent_given_back(app: &TestApp) {
 #[actix_web::test]
 async fn an_agent_that_is_refused_fails_the_call_in_ultravox_s_words() {
     let cases = [
-        (Fault::bad_request(), "This field may not be blank."),
-        (Fault::unauthorized(), "Authentication credentials were not provided."),
-        (Fault::payment_required(), "A subscription is required."),
-        (Fault::forbidden(), "Invalid API key"),
-        (Fault::server_error(), "Internal server error."),
-        (Fault::Garbage, "Ultravox gave no usable answer"),
+        (Fault::bad_request(), 400, "This field may not be blank."),
+        (Fault::unauthorized(), 500, "Authentication credentials were not provided."),
+        (Fault::payment_required(), 500, "A subscription is required."),
+        (Fault::forbidden(), 500, "Invalid API key"),
+        (Fault::server_error(), 500, "Internal server error."),
+        (Fault::Garbage, 500, "Ultravox gave no usable answer"),
     ];
-    for (fault, words) in cases {
+    for (fault, status, words) in cases {
         let (app, answer) = refused_by_ultravox(fault).await;
-        assert_eq!(answer.status, 500, "{answer:?}");
+        assert_eq!(answer.status, status, "{answer:?}");
         assert_failed(&app, &answer, EndReason::AgentCreateFailed, words).await;
         app.finish().await;
     }
@@ -145,10 +145,12 @@ async fn a_call_that_twilio_refuses_fails_in_twilio_s_words() {
         (refuse(500, 20_500, "An internal server error has occurred"), 20_500),
     ];
     for (fault, code) in cases {
-        let RestFault::Error { message, .. } = &fault else { unreachable!() };
+        let RestFault::Error { message, status, .. } = &fault else { unreachable!() };
+        // What is wrong with the request is for the client to put right.
+        let expected = if *status == 400 { 400 } else { 500 };
         let message = message.clone();
         let (app, answer) = refused_by_twilio(fault).await;
-        assert_eq!(answer.status, 500, "{answer:?}");
+        assert_eq!(answer.status, expected, "{answer:?}");
         assert!(answer.error().contains(&format!("code {code}")), "{answer:?}");
         assert_failed(&app, &answer, EndReason::PhoneCreateFailed, &message).await;
         assert_agent_given_back(&app).await;

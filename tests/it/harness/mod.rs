@@ -12,6 +12,7 @@ use actors::ids::CallSid;
 use callspan::config::{Config, Found, Source};
 use callspan::demo;
 pub(crate) use callspan::demo::ADMIN_KEY;
+use callspan::reconcile::Pace;
 use callspan::startup::Application;
 use callspan::store::CallRow;
 use loadtest::twilio::{PhoneBehaviour, SimCall, SimTwilio, StreamFaults, TwilioOptions};
@@ -31,6 +32,7 @@ pub(crate) struct TestApp {
     pub(crate) ultravox: SimUltravox,
     pub(crate) http: reqwest::Client,
     base: String,
+    settings: HashMap<&'static str, String>,
     _folder: TempDir,
 }
 
@@ -39,6 +41,7 @@ pub(crate) struct Setup {
     settings: HashMap<&'static str, String>,
     twilio: TwilioOptions,
     ultravox: UltravoxOptions,
+    pace: Pace,
 }
 
 impl Setup {
@@ -51,6 +54,7 @@ impl Setup {
                 ..TwilioOptions::default()
             },
             ultravox: UltravoxOptions::with_script(AgentScript::Manual),
+            pace: Pace::default(),
         }
     }
 
@@ -86,27 +90,38 @@ impl Setup {
         self
     }
 
+    /// How often Twilio is asked about silent calls.
+    pub(crate) fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let twilio = SimTwilio::start(self.twilio).expect("a simulated Twilio");
         let ultravox = SimUltravox::start(self.ultravox).expect("a simulated Ultravox");
         let folder = tempfile::tempdir().expect("a folder");
         let mut settings = demo::settings(folder.path(), &twilio, &ultravox);
         settings.extend(self.settings);
-        let lookup = |name: &str| {
-            let value = settings.get(name)?.clone();
-            Some(Found { value, source: Source::Environment })
-        };
-        let config = Config::parse(lookup).expect("a configuration");
-        let app = Application::start(config).await.expect("a running service");
+        let config = configure(&settings);
+        let app = Application::start_with(config, self.pace).await.expect("a running service");
         TestApp {
             base: format!("http://{}", app.address()),
             app,
             twilio,
             ultravox,
             http: reqwest::Client::new(),
+            settings,
             _folder: folder,
         }
     }
+}
+
+fn configure(settings: &HashMap<&'static str, String>) -> Config {
+    let lookup = |name: &str| {
+        let value = settings.get(name)?.clone();
+        Some(Found { value, source: Source::Environment })
+    };
+    Config::parse(lookup).expect("a configuration")
 }
 
 /// A call that is up: both sockets are open.
@@ -131,6 +146,11 @@ pub(crate) async fn within<T>(limit: Duration, what: &str, future: impl Future<O
 impl TestApp {
     pub(crate) async fn start() -> Self {
         Setup::new().start().await
+    }
+
+    /// A second node over the same database and vendors.
+    pub(crate) async fn another_node(&self) -> Application {
+        Application::start(configure(&self.settings)).await.expect("a running service")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

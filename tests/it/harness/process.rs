@@ -13,7 +13,7 @@ use loadtest::twilio::{SimCall, SimTwilio, TwilioOptions};
 use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
@@ -31,7 +31,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let options = TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() };
+        World::with_twilio(|_| {})
+    }
+
+    pub(crate) fn with_twilio(change: impl FnOnce(&mut TwilioOptions)) -> Self {
+        let mut options = TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() };
+        change(&mut options);
         let agents = UltravoxOptions::with_script(AgentScript::Manual);
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         World {
@@ -57,13 +62,40 @@ impl World {
         format!("sqlite://{}?mode=rwc", self.folder().join("callspan.db").display())
     }
 
-    /// Starts the program and waits until it is ready.
-    pub(crate) async fn start(&self) -> Program {
-        let address = format!("127.0.0.1:{}", self.port);
-        let mut command = command();
+    /// Where the program is, once it runs.
+    pub(crate) fn public_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs a command beside the program, with its settings and these, to its end.
+    pub(crate) async fn run(&self, args: &[&str], settings: &[(&str, &str)]) -> Output {
+        let mut command = self.command(args);
+        command.envs(settings.iter().copied());
+        soon("the program to end", command.output()).await.expect("the program starts")
+    }
+
+    /// The same, with a text on its standard input.
+    pub(crate) async fn run_with_input(
+        &self,
+        args: &[&str],
+        settings: &[(&str, &str)],
+        input: &str,
+    ) -> Output {
+        let mut command = self.command(args);
+        command.envs(settings.iter().copied()).stdin(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // It may end without reading it.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        soon("the program to end", child.wait_with_output()).await.expect("a process")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = command_with(args);
         command
-            .env("CALLSPAN_BIND", &address)
-            .env("CALLSPAN_PUBLIC_URL", format!("http://{address}"))
+            .env("CALLSPAN_BIND", format!("127.0.0.1:{}", self.port))
+            .env("CALLSPAN_PUBLIC_URL", self.public_url())
             .env("DATABASE_URL", self.database_url())
             .env("CALLSPAN_ADMIN_KEY", ADMIN_KEY)
             .env("CALLSPAN_TWILIO_API_URL", self.twilio.api_url())
@@ -72,15 +104,19 @@ impl World {
             .env("TWILIO_AUTH_TOKEN", self.twilio.auth_token())
             .env("TWILIO_PHONE_NUMBER", self.twilio.phone_number())
             .env("ULTRAVOX_API_KEY", self.ultravox.api_key())
-            .current_dir(self.folder());
-        for (name, value) in &self.settings {
-            command.env(name, value);
-        }
+            .current_dir(self.folder())
+            .envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Starts the program and waits until it is ready.
+    pub(crate) async fn start(&self) -> Program {
+        let mut command = self.command(&["serve"]);
         let mut child = command.spawn().expect("the program starts");
         let log = Log::default();
         log.follow(child.stdout.take().expect("a pipe"));
         log.follow(child.stderr.take().expect("a pipe"));
-        let base = format!("http://{address}");
+        let base = self.public_url();
         let mut program = Program { child, log, base, http: reqwest::Client::new() };
         let ready = async {
             loop {
@@ -97,7 +133,7 @@ impl World {
     }
 
     /// The database, seen beside the program.
-    async fn store(&self) -> Store {
+    pub(crate) async fn store(&self) -> Store {
         let url = self.database_url();
         let sealer = key_file::load(None, &url).expect("the program has made a key");
         Store::connect(&url, sealer).await.expect("a database")
@@ -157,10 +193,6 @@ pub(crate) async fn run(args: &[&str], settings: &[(&str, &str)]) -> Output {
     soon("the program to end", command.output()).await.expect("the program starts")
 }
 
-fn command() -> Command {
-    command_with(&["serve"])
-}
-
 fn command_with(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callspan"));
     command
@@ -185,11 +217,6 @@ impl Program {
     /// Runs the program with these settings and nothing else, to its end.
     pub(crate) async fn run_with(settings: &[(&str, &str)]) -> Output {
         run(&["serve"], settings).await
-    }
-
-    /// Where it is.
-    pub(crate) fn url(&self) -> &str {
-        &self.base
     }
 
     /// Sends a signal by its name.

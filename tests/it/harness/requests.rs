@@ -56,6 +56,15 @@ impl TestApp {
         Answer::to(self.http.get(self.url(path))).await
     }
 
+    /// Status, content type and length of an answer that need not be text.
+    pub(crate) async fn get_bytes(&self, path: &str) -> (u16, String, usize) {
+        let response = soon("an answer", self.http.get(self.url(path)).send()).await;
+        let response = response.expect("an answer");
+        let kind = response.headers().get("content-type").expect("a content type");
+        let (status, kind) = (response.status().as_u16(), kind.to_str().expect("text").to_owned());
+        (status, kind, response.bytes().await.expect("a body").len())
+    }
+
     /// Asks for a call with these bytes and this key.
     pub(crate) async fn post_initiate(&self, key: Option<&str>, body: &str) -> Answer {
         let mut request = self.http.post(self.url(INITIATE)).body(body.to_owned());

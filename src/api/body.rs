@@ -1,0 +1,108 @@
+//! Request bodies: JSON, read once, with an error that says what to do when it is none.
+
+use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::{FromRequest, HttpRequest, web};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+
+/// Largest body of an API request.
+pub(crate) const API_BYTES: usize = 1024 * 1024;
+
+/// A body that is a JSON object.
+#[derive(Debug)]
+pub(crate) struct JsonObject {
+    pub(crate) object: Map<String, Value>,
+}
+
+impl FromRequest for JsonObject {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let unsupported = refuse_content_type(request);
+        let bytes = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            if let Some(refusal) = unsupported {
+                return Err(refusal);
+            }
+            let bytes = bytes.await.map_err(unreadable)?;
+            Ok(JsonObject { object: parse(&bytes)? })
+        })
+    }
+}
+
+/// The limit bodies are read with.
+pub(crate) fn payload_limit() -> web::PayloadConfig {
+    web::PayloadConfig::new(API_BYTES)
+}
+
+/// A client that names no type means JSON.
+fn refuse_content_type(request: &HttpRequest) -> Option<ApiError> {
+    let given = request.headers().get(CONTENT_TYPE)?;
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    let is_json = essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let message = "The request body must be sent as Content-Type: application/json";
+    (!is_json).then(|| ApiError::new(status, "unsupported_media_type", message))
+}
+
+fn unreadable(error: actix_web::Error) -> ApiError {
+    match error.as_response_error().status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = format!("The request body must have at most {API_BYTES} bytes");
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+        }
+        _ => {
+            let message = format!("The request body cannot be read: {error}");
+            ApiError::bad_request("unreadable_body", message)
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+    let malformed = |why| ApiError::bad_request("malformed_json", why);
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(malformed("The request body must be a JSON object".to_owned())),
+        Err(error) => Err(malformed(format!("The request body is not valid JSON: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    fn refused(content_type: &str) -> bool {
+        let request = TestRequest::default().insert_header((CONTENT_TYPE, content_type));
+        refuse_content_type(&request.to_http_request()).is_some()
+    }
+
+    #[test]
+    fn json_has_several_names() {
+        for good in ["application/json", "Application/JSON; charset=utf-8", "application/x+json"] {
+            assert!(!refused(good), "{good}");
+        }
+        for bad in ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"] {
+            assert!(refused(bad), "{bad}");
+        }
+        assert!(refuse_content_type(&TestRequest::default().to_http_request()).is_none());
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for bad in ["", "{", "[1]", "null", "{\"a\":1}x", &"[".repeat(10_000), "{\"a\":\"\u{1}\"}"]
+        {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad:.40}");
+        }
+        assert!(parse(b"{\"a\":\"\xff\"}").is_err(), "invalid UTF-8");
+        assert_eq!(parse(b" {\"a\":1} ").expect("an object")["a"], 1);
+    }
+}

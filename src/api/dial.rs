@@ -1,0 +1,93 @@
+//! Places one outbound call, whichever route it was asked for by.
+
+use actix_web::web;
+use actors::call_session::{CallSpec, PhoneLeg, Placed};
+use actors::ids::{AgentId, CallId, CompanyId, PhoneNumber};
+use actors::ports::{AgentSource, TwilioAccount, UltravoxAccount};
+use jiff::Timestamp;
+
+use crate::startup::Context;
+use crate::store::{Direction, NewCall};
+use crate::webhooks::paths;
+
+use super::error::ApiError;
+
+/// A call that may be placed: everything about it is checked.
+pub(crate) struct Outbound {
+    pub(crate) company: CompanyId,
+    pub(crate) to: PhoneNumber,
+    pub(crate) twilio: TwilioAccount,
+    pub(crate) ultravox: UltravoxAccount,
+    pub(crate) source: AgentSource,
+    pub(crate) agent: Option<AgentId>,
+}
+
+/// A call that Twilio has accepted.
+pub(crate) struct Dialled {
+    pub(crate) placed: Placed,
+    pub(crate) at: Timestamp,
+}
+
+/// Refuses a number that the company must not call, before anything is stored or dialled.
+pub(crate) async fn may_call(
+    context: &Context,
+    company: CompanyId,
+    to: &PhoneNumber,
+) -> Result<(), ApiError> {
+    let Some(prefixes) = context.store.allowed_prefixes(company).await? else { return Ok(()) };
+    match prefixes.iter().any(|prefix| to.as_str().starts_with(prefix)) {
+        true => Ok(()),
+        false => Err(ApiError::bad_request(
+            "number_not_allowed",
+            format!("This company may only call numbers that begin with {}", prefixes.join(", ")),
+        )),
+    }
+}
+
+/// Stores the intention, dials, and waits until Twilio has accepted the call or not.
+pub(crate) async fn dial(
+    context: &web::Data<Context>,
+    id: CallId,
+    outbound: Outbound,
+) -> Result<Dialled, ApiError> {
+    context.registry.has_room()?;
+    let at = Timestamp::now();
+    let from = outbound.twilio.phone_number.clone();
+    // Stored before anything is dialled, so that no crash forgets a call.
+    context
+        .store
+        .insert_call(&NewCall {
+            id,
+            company: outbound.company,
+            node: context.node,
+            to: outbound.to.clone().into(),
+            from: from.into(),
+            direction: Direction::Outbound,
+            agent: outbound.agent.clone(),
+            at,
+        })
+        .await?;
+    let spec = spec(context, id, outbound);
+    let dialled =
+        context.registry.start(spec).inspect_err(|refusal| context.record_refusal(id, *refusal))?;
+    // A client that goes away meanwhile does not stop the call: its actor goes on.
+    let placed = dialled.await.map_err(|_| ApiError::interrupted_dial(id))??;
+    Ok(Dialled { placed, at })
+}
+
+fn spec(context: &Context, id: CallId, outbound: Outbound) -> CallSpec {
+    CallSpec {
+        id,
+        company: outbound.company,
+        twilio: outbound.twilio,
+        phone: PhoneLeg::Outbound {
+            to: outbound.to,
+            answer_url: context.public_url.http(&paths::answer(id)),
+            status_url: context.public_url.http(&paths::status(id)),
+            ring_timeout: context.ring_timeout,
+        },
+        max_duration: context.max_call,
+        ultravox: outbound.ultravox,
+        agent: outbound.source,
+    }
+}
