@@ -1,11 +1,11 @@
 //! One request to a vendor: sent, timed, reported, read with a cap, and repeated where that is safe.
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actors::ports::{Vendor, VendorError};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response};
 use rustls::ClientConfig;
@@ -107,6 +107,8 @@ pub(super) struct VendorHttp {
     client: Client,
     settings: HttpSettings,
     observer: Arc<dyn RequestObserver>,
+    /// What was last learned of the vendor's clock.
+    clock: Mutex<Option<SignedDuration>>,
 }
 
 impl VendorHttp {
@@ -135,7 +137,13 @@ impl VendorHttp {
             .retry(reqwest::retry::never())
             .build()
             .map_err(|error| ClientSetupError::Http(cause(error)))?;
-        Ok(VendorHttp { vendor, client, settings, observer })
+        Ok(VendorHttp { vendor, client, settings, observer, clock: Mutex::default() })
+    }
+
+    /// How far the vendor's clock was ahead of ours at its last answer, to a second or so; `None`
+    /// when no answer had a date.
+    pub(super) fn clock_ahead(&self) -> Option<SignedDuration> {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn observer(&self) -> &dyn RequestObserver {
@@ -192,9 +200,13 @@ impl VendorHttp {
             Err(error) => return self.no_answer(operation, error),
         };
         let status = response.status();
-        let at = header(response.headers(), &DATE)
-            .and_then(problem::date)
-            .unwrap_or_else(Timestamp::now);
+        let now = Timestamp::now();
+        let date = header(response.headers(), &DATE).and_then(problem::date);
+        if let Some(date) = date {
+            let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+            *clock = Some(date.duration_since(now));
+        }
+        let at = date.unwrap_or(now);
         let retry_after = header(response.headers(), &RETRY_AFTER)
             .and_then(|text| problem::retry_after(text, at));
         let body = read_capped(response, self.settings.max_body_bytes).await;

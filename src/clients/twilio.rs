@@ -111,6 +111,12 @@ impl TwilioClient {
         })
     }
 
+    /// How far Twilio's clock was ahead of ours at its last answer, to a second or so; `None` when no
+    /// answer had a date.
+    pub fn clock_ahead(&self) -> Option<jiff::SignedDuration> {
+        self.http.clock_ahead()
+    }
+
     async fn send(
         &self,
         operation: &Operation,

@@ -167,6 +167,12 @@ impl UltravoxClient {
         })
     }
 
+    /// How far Ultravox's clock was ahead of ours at its last answer, to a second or so; `None` when no
+    /// answer had a date.
+    pub fn clock_ahead(&self) -> Option<jiff::SignedDuration> {
+        self.http.clock_ahead()
+    }
+
     async fn send(
         &self,
         operation: &Operation,

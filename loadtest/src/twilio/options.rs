@@ -22,6 +22,9 @@ pub struct TwilioOptions {
     pub allow_ws: bool,
     /// How far fetching and listing calls lags behind the truth.
     pub consistency_delay: Duration,
+    /// How far its clock is ahead of the truth, in seconds; behind it when negative. Its answers
+    /// say so.
+    pub clock_ahead_seconds: i64,
     /// Time `<Say>` takes for one character.
     pub say_char: Duration,
     /// Factor on the time that `<Say>`, `<Play>` and `<Pause>` take. 0 makes them instant.
@@ -47,6 +50,7 @@ impl Default for TwilioOptions {
             callbacks: CallbackFaults::default(),
             allow_ws: true,
             consistency_delay: Duration::ZERO,
+            clock_ahead_seconds: 0,
             say_char: Duration::from_millis(60),
             verb_time: 1.0,
             handshake_timeout: Duration::from_secs(10),

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 
 use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use self::error::ApiError;
@@ -80,6 +81,11 @@ pub(crate) async fn answer(
         .insert_header(("X-Powered-By", "AT-5000"))
         .insert_header(("X-Shenanigans", "none"))
         .insert_header(("Strict-Transport-Security", "max-age=31536000"));
+    if world.options.clock_ahead_seconds != 0 {
+        let ahead = SignedDuration::from_secs(world.options.clock_ahead_seconds);
+        let date = (Timestamp::now() + ahead).strftime("%a, %d %b %Y %H:%M:%S GMT");
+        response.insert_header((DATE, date.to_string()));
+    }
     if let Some(after) = retry_after {
         response.insert_header(("Retry-After", after.as_secs().to_string()));
     }
