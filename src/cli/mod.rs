@@ -1,10 +1,17 @@
 //! The command line, one file a command.
 
+mod admin;
 mod call;
+mod company;
+mod completions;
 mod demo;
+mod doctor;
+mod key;
 mod migrate;
+mod openapi;
 mod output;
 mod serve;
+mod table;
 
 use std::process::ExitCode;
 
@@ -28,6 +35,11 @@ pub fn command() -> Command {
         .subcommand(demo::command())
         .subcommand(migrate::command())
         .subcommand(call::command())
+        .subcommand(doctor::command())
+        .subcommand(company::command())
+        .subcommand(key::command())
+        .subcommand(openapi::command())
+        .subcommand(completions::command())
 }
 
 /// Does what the command line says. To be called on an actix system.
@@ -37,6 +49,11 @@ pub async fn run(matches: ArgMatches) -> ExitCode {
         Some(("demo", matches)) => demo::run(matches).await,
         Some(("migrate", matches)) => with_config(matches, migrate::run).await,
         Some(("call", matches)) => call::run(matches, |name| std::env::var_os(name)).await,
+        Some(("doctor", matches)) => doctor::run(matches, |name| std::env::var_os(name)).await,
+        Some(("company", matches)) => company::run(matches, |name| std::env::var_os(name)).await,
+        Some(("key", matches)) => key::run(matches, |name| std::env::var_os(name)).await,
+        Some(("openapi", matches)) => openapi::run(matches),
+        Some(("completions", matches)) => completions::run(matches),
         _ => unreachable!("clap lets nothing else through"),
     }
 }
@@ -48,7 +65,7 @@ where
 {
     match Config::load(matches, |name| std::env::var_os(name)) {
         Ok(config) => {
-            start_logging(&config);
+            start_logging(&config.log, config.log_format);
             run(config).await
         }
         Err(errors) => {

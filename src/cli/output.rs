@@ -4,18 +4,20 @@ use std::io::{IsTerminal as _, Write as _};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, LogFormat};
+use crate::config::LogFormat;
 
 /// Takes the records of `tracing` and not those of the `log` crate, where at `trace` the WebSocket
 /// library writes every frame and the join URL. What is left shows no secret at any level.
-pub(super) fn start_logging(config: &Config) {
+///
+/// `filter` is known to parse; without a format it is pretty on a terminal, else JSON.
+pub(super) fn start_logging(filter: &str, format: Option<LogFormat>) {
     let is_terminal = std::io::stderr().is_terminal();
-    let format = config.log_format.unwrap_or(match is_terminal {
+    let format = format.unwrap_or(match is_terminal {
         true => LogFormat::Pretty,
         false => LogFormat::Json,
     });
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.log))
+        .with_env_filter(EnvFilter::new(filter))
         .with_writer(std::io::stderr)
         .with_ansi(is_terminal);
     match format {

@@ -95,7 +95,7 @@ fn placed() -> (u16, Value) {
 async fn a_call_is_placed_and_its_sid_is_all_that_is_printed() {
     let world = World::new();
     let mut program = world.start().await;
-    let env = [("CALLSPAN_API_KEY", ADMIN_KEY), ("CALLSPAN_URL", program.url())];
+    let env = [("CALLSPAN_API_KEY", ADMIN_KEY), ("CALLSPAN_URL", &world.public_url())];
     let output = run(&["call", CALLEE], &env).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let phone = world.twilio.wait_for_call(CALLEE).await;
@@ -112,7 +112,7 @@ async fn a_call_is_placed_and_its_sid_is_all_that_is_printed() {
 async fn what_the_service_refuses_is_told_with_its_own_words() {
     let world = World::new();
     let mut program = world.start().await;
-    let url = program.url().to_owned();
+    let url = world.public_url();
     let call = async |number: &str, key: &str| {
         let env = [("CALLSPAN_ADMIN_KEY", key)];
         run(&["call", number, "--url", &url], &env).await

@@ -52,7 +52,7 @@ pub(super) fn command() -> Command {
         )
         .arg(option("agent", "ID", "Agent that speaks; without one, the company's own settings"))
         .arg(
-            option("company", "N", "Company that calls [default: the key's own; 1 for an admin]")
+            option("company", "N", "Company that calls [default: 1; with --agent the key's own]")
                 .value_parser(value_parser!(i64).range(1..)),
         )
         .arg(
