@@ -39,6 +39,9 @@ CREATE INDEX calls_agent ON calls (company_id, agent_id, created_at, id);
 CREATE INDEX calls_status ON calls (company_id, status, created_at, id);
 CREATE INDEX calls_person ON calls (company_id, person_number, created_at, id);
 CREATE INDEX calls_direction ON calls (company_id, direction, created_at, id);
+-- Two conditions that may have nothing in common, each of which fits many calls.
+CREATE INDEX calls_agent_status ON calls (company_id, agent_id, status, created_at, id);
+CREATE INDEX calls_direction_status ON calls (company_id, direction, status, created_at, id);
 -- Begins with the status, or the counting of live calls would go through calls_status.
 DROP INDEX calls_live;
 CREATE INDEX calls_live ON calls (status, node_id)

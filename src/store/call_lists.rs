@@ -163,15 +163,14 @@ where
 }
 
 /// The index that fits the fewest calls. SQLite would as soon walk a company's outbound calls for
-/// those of one person. Most calls are completed; the other ends are rare, and of live calls there
-/// are always few.
+/// those of one person. Only a direction is ever left to be looked for among an agent's calls, which
+/// mostly have the same.
 fn index_for(filter: &CallFilter) -> &'static str {
     match filter {
         CallFilter { person: Some(_), .. } => "calls_person",
-        CallFilter { status: Some(status), .. } if *status != CallStatus::Completed => {
-            "calls_status"
-        }
+        CallFilter { agent: Some(_), status: Some(_), .. } => "calls_agent_status",
         CallFilter { agent: Some(_), .. } => "calls_agent",
+        CallFilter { direction: Some(_), status: Some(_), .. } => "calls_direction_status",
         CallFilter { status: Some(_), .. } => "calls_status",
         CallFilter { direction: Some(_), .. } => "calls_direction",
         _ => "calls_company",

@@ -223,7 +223,7 @@ impl PastCall {
             _ => ("NULL".to_owned(), "NULL".to_owned()),
         };
         format!(
-            "('{id}', {company}, 'a node of the past', '{direction}', '{to}', '{from}', {agent}, \
+            "('{id}', {company}, '00000000-0000-7000-8000-000000000000', '{direction}', '{to}', '{from}', {agent}, \
              '{sid}', 'MZ{number:032x}', 'uv-{number}', '{status}', '{reason}', {at}, {answered}, \
              {ended}, {duration}, {ended}, 1)",
             id = self.id,
