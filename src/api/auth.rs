@@ -16,6 +16,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 
 use crate::client_address::client_address;
 use crate::config::RateLimits;
@@ -24,9 +25,11 @@ use crate::store::{KeyHash, NewApiKey, Store, StoreError};
 
 use super::error::ApiError;
 use super::limits::{Exceeded, Limiter, Verdict};
+use super::rules;
 
 const KEY_HEADER: &str = "X-API-Key";
-const COMPANY_HEADER: &str = "X-Company-Id";
+/// Where an admin key says for whom it acts.
+pub(crate) const COMPANY_HEADER: &str = "X-Company-Id";
 /// What the admin key of the configuration is called.
 const CONFIGURED_KEY: &str = "configured-admin";
 /// A key has this many characters.
@@ -142,7 +145,7 @@ impl FromRequest for Acting {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(acting(request).map(Acting))
+        ready(chosen(request).map(|company| Acting(company.unwrap_or(DEFAULT_COMPANY))))
     }
 }
 
@@ -155,19 +158,14 @@ impl FromRequest for Seeing {
     }
 }
 
-/// For which company a request acts, once the gate has let it through.
-pub(crate) fn acting(request: &HttpRequest) -> Result<CompanyId, ApiError> {
-    Ok(chosen(request)?.unwrap_or(DEFAULT_COMPANY))
-}
-
 fn chosen(request: &HttpRequest) -> Result<Option<CompanyId>, ApiError> {
     let caller = request.extensions().get::<Caller>().cloned();
     let caller = caller.ok_or_else(|| ApiError::unauthorized("An API key is required"))?;
     let Some(named) = request.headers().get(COMPANY_HEADER) else { return Ok(caller.company()) };
-    let id = named.to_str().ok().and_then(|id| id.trim().parse().ok()).filter(|id| *id > 0);
-    let company = id.map(CompanyId).ok_or_else(|| {
-        ApiError::invalid_field(COMPANY_HEADER, "must be the number of a company")
-    })?;
+    let named = Value::from(named.to_str().unwrap_or_default());
+    let company = rules::whole_number(&named, 1, i64::MAX)
+        .map(CompanyId)
+        .map_err(|why| ApiError::invalid_field(COMPANY_HEADER, why))?;
     match caller.may_use(company) {
         true => Ok(Some(company)),
         false => Err(ApiError::not_found("company_not_found", "There is no such company")),

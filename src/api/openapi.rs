@@ -4,13 +4,14 @@
 //! and the headers that say how the limits stand.
 
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
+use super::auth::COMPANY_HEADER;
 use super::{agents, api_keys, calls, companies, compat, error, health, routes, stats};
 
 /// The document.
@@ -80,11 +81,35 @@ impl Modify for Common {
             ];
             for (method, operation) in slots {
                 if let Some(operation) = operation {
+                    if OF_ONE_COMPANY.iter().any(|tag| operation_has(operation, tag)) {
+                        operation.parameters.get_or_insert_default().push(company().into());
+                    }
                     complete(operation, schema, is_open, method != HttpMethod::Get);
                 }
             }
         }
     }
+}
+
+/// Groups of routes that act for a company an admin key may choose.
+const OF_ONE_COMPANY: [&str; 3] = ["agents", "calls", "metrics"];
+
+fn operation_has(operation: &Operation, tag: &str) -> bool {
+    operation.tags.iter().flatten().any(|known| known == tag)
+}
+
+/// The header by which it chooses.
+fn company() -> Parameter {
+    let number = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::Integer))
+        .minimum(Some(1))
+        .maximum(Some(i64::MAX));
+    ParameterBuilder::new()
+        .name(COMPANY_HEADER)
+        .parameter_in(ParameterIn::Header)
+        .description(Some("For which company an admin key acts"))
+        .schema(Some(number.build()))
+        .build()
 }
 
 /// Adds the errors that any request may meet, and the headers that are on every answer.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{agent_config, text};
 use crate::harness::requests::Answer;
-use crate::harness::{ADMIN_KEY, TestApp, soon};
+use crate::harness::{ADMIN_KEY, Setup, TestApp, soon};
 
 /// A second company, with the simulated vendors' credentials.
 fn company(app: &TestApp) -> Value {
@@ -73,6 +73,24 @@ async fn a_company_is_made_used_changed_and_removed() {
     app.ask(Method::GET, &path).await.refused(404, "company_not_found");
     let late = Answer::to(app.api(Method::GET, "/agents", &key)).await;
     late.refused(401, "unauthorized");
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn the_first_company_of_a_fresh_service_is_number_one() {
+    let app = Setup::new()
+        .set("TWILIO_ACCOUNT_SID", "")
+        .set("TWILIO_AUTH_TOKEN", "")
+        .set("TWILIO_PHONE_NUMBER", "")
+        .set("ULTRAVOX_API_KEY", "")
+        .start()
+        .await;
+    let named = app.api(Method::GET, "/agents", ADMIN_KEY).header("X-Company-Id", i64::MAX);
+    assert_eq!(Answer::to(named).await.status, 200);
+    app.ask(Method::GET, "/agents").await;
+    assert!(app.app.flush(crate::harness::LIMIT).await, "the requests are not written");
+    let made = app.tell(Method::POST, "/companies", &json!({"name": "First"})).await;
+    assert_eq!((made.status, &made.json()["id"]), (201, &json!(1)));
     app.finish().await;
 }
 
