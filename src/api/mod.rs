@@ -1,7 +1,7 @@
 //! What applications and platforms ask of us over HTTP, one file a resource.
 //!
-//! A request passes `request` (its id), `observe` (counts it) and, where a key is needed, the gate
-//! of `auth` before it reaches a handler. `routes` lists every route; `openapi` describes them.
+//! A request passes `request` (its id), `observe` (counts it) and, where a key is needed, `gate`
+//! before it reaches a handler. `routes` lists every route; `openapi` describes them.
 
 mod agents;
 pub(crate) mod api_keys;
@@ -15,6 +15,7 @@ mod dial;
 pub(crate) mod docs;
 mod error;
 mod fields;
+mod gate;
 mod health;
 mod idempotency;
 mod limits;
@@ -28,8 +29,9 @@ mod stats;
 mod time;
 
 pub(crate) use agents::settle_all as settle_agents;
-pub(crate) use auth::{AdminKey, NewAdminKey, RateLimiters, ensure_admin_key};
+pub(crate) use auth::{AdminKey, NewAdminKey, ensure_admin_key};
 pub(crate) use error::{ApiError, unknown_route};
+pub(crate) use gate::RateLimiters;
 pub(crate) use health::{Vitals, watch as watch_vitals};
 pub(crate) use idempotency::purge as purge_idempotency;
 pub(crate) use observe::observe;

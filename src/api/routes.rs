@@ -6,8 +6,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, guard};
 
-use super::auth::gate;
 use super::error::{ApiError, unknown_route};
+use super::gate::gate;
 use super::{agents, api_keys, body, calls, companies, compat, health, stats};
 
 /// What the integration API's paths begin with.

@@ -79,7 +79,7 @@ pub(crate) struct CompanyPatchBody {
 #[expect(dead_code, reason = "only described")]
 struct TwilioBody {
     /// The account calls are made from and billed to.
-    #[schema(pattern = "^AC[0-9a-f]{32}$")]
+    #[schema(pattern = "^AC[0-9a-fA-F]{32}$")]
     account_sid: Option<String>,
     /// Stored encrypted, and never shown again.
     #[schema(write_only, pattern = "^[!-~]{1,1000}$")]

@@ -102,8 +102,12 @@ fn name(value: &Value) -> Ruled<String> {
 }
 
 fn account_sid(value: &Value) -> Ruled<AccountSid> {
-    let wrong = |_| "must be Twilio's id of the account: AC and 32 hex digits".to_owned();
-    rules::parsed(value).map_err(wrong)
+    let wrong = || "must be Twilio's id of the account: AC and 32 hex digits".to_owned();
+    let hex = value.as_str().and_then(|sid| sid.strip_prefix("AC")).ok_or_else(wrong)?;
+    match hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => rules::parsed(value),
+        false => Err(wrong()),
+    }
 }
 
 /// Something that is sent in a header and never shown again.

@@ -61,6 +61,7 @@ async fn a_key_that_is_revoked_in_mid_request_finishes_it() {
     });
     assert_eq!((dialled.status, revoked.status), (200, 204), "{dialled:?}");
     let phone = soon("the call", app.twilio.wait_for_call("+12125550123")).await;
+    soon("the stream", phone.wait_for_stream()).await.expect("a stream");
     phone.hang_up();
     app.finish().await;
 }
