@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{agent_config, text};
 use crate::harness::requests::Answer;
 use crate::harness::{CALLEE, Setup, TestApp, soon};
-use actors::call::EndReason;
+use actors::call::{CallEvent, EndReason};
 
 /// The prompt of an agent that needs what the document's example of a call gives.
 const PROMPT: &str = "Help {{customer_name}} with order {{order_id}} of {{company_name}}.";
@@ -73,6 +73,14 @@ async fn a_call_can_be_looked_at_from_first_to_last() {
     soon("the stream", phone.wait_for_stream()).await.expect("a stream");
     let ultravox = soon("the agent", app.ultravox.wait_for_call()).await;
     soon("the agent", ultravox.wait_joined()).await;
+    // A call may be over before its stream was looked at, and then tells of none.
+    soon("the stream on the timeline", async {
+        let is_started = |event: &CallEvent| matches!(event, CallEvent::StreamStarted { .. });
+        while !app.timeline(&phone).await.iter().any(is_started) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     phone.hang_up();
     app.ended(&phone, EndReason::PhoneHungUp).await;
 
