@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CallSid, StreamSid};
+use crate::machine::AnsweredBy;
 use crate::ports::AgentCall;
 
 /// Who called whom.
@@ -171,6 +172,10 @@ pub enum EndReason {
     HungUp,
     /// The node had no room for it, or was shutting down, before anything was dialled.
     NotAccepted,
+    /// An answering machine took it, and the call was to end then.
+    Machine,
+    /// The node went away before Twilio was asked for the call.
+    NeverPlaced,
     /// The service was shutting down and could wait no longer.
     ShutDown,
     /// The node that owned the call went away.
@@ -201,6 +206,8 @@ impl EndReason {
             EndReason::ProtocolError => "protocol_error",
             EndReason::HungUp => "hung_up",
             EndReason::NotAccepted => "not_accepted",
+            EndReason::Machine => "machine",
+            EndReason::NeverPlaced => "never_placed",
             EndReason::ShutDown => "shut_down",
             EndReason::NodeLost => "node_lost",
             EndReason::InternalError => "internal_error",
@@ -225,6 +232,21 @@ impl fmt::Display for EndReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// How a call ended, once it is over on both legs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnd {
+    /// A final status.
+    pub status: CallStatus,
+    /// Why.
+    pub reason: EndReason,
+    /// What a person would ask for next, where it failed.
+    pub detail: Option<String>,
+    /// From answer to end; `None` when it was never answered.
+    pub duration: Option<Duration>,
+    /// Who or what took it, where Twilio was asked to find out and has.
+    pub answered_by: Option<AnsweredBy>,
 }
 
 /// A change of a call's stored row.

@@ -107,6 +107,8 @@ enum Phone {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Agent {
+    /// There will be none: the call is tracked, not bridged.
+    Nobody,
     Absent,
     Ready,
     Streaming,
@@ -166,6 +168,18 @@ impl CallLife {
         }
     }
 
+    /// A call that is about to be dialled and will follow somebody else's TwiML: no agent, no stream,
+    /// nothing but what Twilio reports.
+    ///
+    /// That it was answered is known from a callback alone, and callbacks get lost. So that nobody is
+    /// cut off over one, Twilio's own two limits have to have passed before the call is given up.
+    pub fn tracked(ring_timeout: Duration, max_duration: Duration) -> Self {
+        CallLife {
+            agent: Agent::Nobody,
+            ..CallLife::outbound(ring_timeout + max_duration, max_duration)
+        }
+    }
+
     /// How far it has come.
     pub fn status(&self) -> CallStatus {
         self.status
@@ -192,6 +206,9 @@ impl CallLife {
             return;
         }
         match input {
+            // Nobody has an agent or a stream for such a call.
+            Input::AgentReady | Input::StreamOpened | Input::StreamOver(_) | Input::StreamLeft
+                if self.agent == Agent::Nobody => {}
             Input::AgentReady => self.agent_ready(now),
             Input::Placed => self.placed(now),
             Input::DialFailed { reason, detail } => self.dial_failed(now, reason, detail),
@@ -410,8 +427,8 @@ impl CallLife {
     }
 
     fn finish_if_over(&mut self, now: Instant) {
-        let agent_is_over = matches!(self.agent, Agent::Absent | Agent::Ready | Agent::Over);
-        if self.phone != Phone::Over || !agent_is_over {
+        let agent_is_live = matches!(self.agent, Agent::Streaming | Agent::Ending { .. });
+        if self.phone != Phone::Over || agent_is_live {
             return;
         }
         if self.agent == Agent::Ready {

@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this shell has a clock")]
 
+mod dial;
 mod messages;
 
 use std::sync::{Arc, PoisonError};
@@ -17,10 +18,10 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::bridge::{Admission, Notice};
-use crate::call::{CallEvent, CallStatus, CallUpdate, Direction, EndReason};
+use crate::call::{CallEnd, CallEvent, CallStatus, CallUpdate, Direction, EndReason};
 use crate::call_life::{Action, CallLife, Input};
 use crate::ids::CallSid;
-use crate::ports::{AgentCall, NewAgentCall, NewPhoneCall, Ports, VendorError};
+use crate::ports::{AgentCall, Ports};
 use crate::registry::{Lifeline, Registry, SharedLifeline};
 use crate::stream::{StreamReporter, StreamTicket};
 
@@ -29,17 +30,6 @@ pub use messages::*;
 /// Messages a call may have waiting. Twilio sends a handful in all, the pump a few a second; a
 /// call that does not get through this many is stuck, and news of transcripts is lost first.
 const MAILBOX: usize = 256;
-/// When a call is looked for that Twilio may or may not have placed.
-const SEARCH_AFTER: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
-/// How old a call may be to be the one just dialled.
-const SEARCH_MAX_AGE: Duration = Duration::from_secs(120);
-/// On top of the ring timeout, so that the join URL is good whenever the call is answered.
-const JOIN_MARGIN: Duration = Duration::from_secs(30);
 
 /// One live call.
 pub struct CallSession {
@@ -67,12 +57,7 @@ impl CallSession {
         dialled: oneshot::Sender<Dialled>,
     ) -> Self {
         CallSession {
-            life: match &spec.phone {
-                PhoneLeg::Outbound { ring_timeout, .. } => {
-                    CallLife::outbound(*ring_timeout, spec.max_duration)
-                }
-                PhoneLeg::Inbound { .. } => CallLife::inbound(Instant::now(), spec.max_duration),
-            },
+            life: life_of(&spec),
             token: one_time_token(),
             call_sid: spec.phone.call_sid().cloned(),
             spec,
@@ -85,138 +70,6 @@ impl CallSession {
             waiting: Vec::new(),
             timer: None,
         }
-    }
-
-    fn create_agent(&mut self, ctx: &mut Context<Self>) {
-        let agents = Arc::clone(&self.ports.agents);
-        let account = self.spec.ultravox.clone();
-        let rings_for = match &self.spec.phone {
-            PhoneLeg::Outbound { ring_timeout, .. } => *ring_timeout,
-            PhoneLeg::Inbound { .. } => Duration::ZERO,
-        };
-        let new = NewAgentCall {
-            call_id: self.spec.id,
-            agent: self.spec.agent.clone(),
-            join_timeout: rings_for + JOIN_MARGIN,
-            max_duration: self.spec.max_duration,
-        };
-        let (created, answer) = oneshot::channel();
-        // It may take longer than this actor lives: a caller does not wait for an agent.
-        tokio::spawn(async move {
-            if let Err(Ok(agent)) = created.send(agents.create(&account, &new).await) {
-                agents.release(&agent).await;
-            }
-        });
-        ctx.spawn(answer.into_actor(self).map(|created, session, ctx| match created {
-            Ok(Ok(agent)) => {
-                let ultravox_call_id = agent.ultravox_call_id.clone();
-                session.event(CallEvent::AgentReady { ultravox_call_id });
-                session.record(CallUpdate::AgentReady(agent.clone()));
-                session.hold_lifeline(|lifeline| lifeline.unjoined = Some(agent.clone()));
-                session.agent = Some(agent);
-                session.step(Input::AgentReady, ctx);
-                session.place_call(ctx);
-            }
-            Ok(Err(error)) => session.dial_failed(EndReason::AgentCreateFailed, error, ctx),
-            Err(_) => session.step(Input::End(EndReason::InternalError), ctx),
-        }));
-    }
-
-    fn place_call(&mut self, ctx: &mut Context<Self>) {
-        let PhoneLeg::Outbound { to, answer_url, status_url, ring_timeout } = &self.spec.phone
-        else {
-            return;
-        };
-        if let Some(reason) = self.life.reason() {
-            let detail = DialError::Ended(reason).to_string();
-            return self.step(Input::DialFailed { reason, detail }, ctx);
-        }
-        let telephony = Arc::clone(&self.ports.telephony);
-        let account = self.spec.twilio.clone();
-        let new = NewPhoneCall {
-            to: to.clone(),
-            answer_url: answer_url.clone(),
-            status_url: status_url.clone(),
-            ring_timeout: *ring_timeout,
-            time_limit: self.spec.max_duration,
-        };
-        let place = async move { telephony.place(&account, &new).await };
-        ctx.spawn(place.into_actor(self).map(|placed, session, ctx| match placed {
-            Ok(call) => {
-                session.adopt(&call.sid, ctx);
-                session.step(Input::PhoneStatus(call.status), ctx);
-            }
-            Err(error @ VendorError::OutcomeUnknown { .. }) => {
-                let (id, cause) = (session.spec.id, error.to_string());
-                warn!(call.id = %id, %cause, "looking for call {id}, which may have been placed");
-                session.search(0, error, ctx);
-            }
-            Err(error) => session.dial_failed(EndReason::PhoneCreateFailed, error, ctx),
-        }));
-    }
-
-    /// Looks for a call that Twilio may have placed. Its callbacks, which carry our id, may find it
-    /// first.
-    fn search(&mut self, attempt: usize, error: VendorError, ctx: &mut Context<Self>) {
-        let PhoneLeg::Outbound { to, .. } = self.spec.phone.clone() else { return };
-        let Some(&after) = SEARCH_AFTER.get(attempt) else {
-            return self.dial_failed(EndReason::DialOutcomeUnknown, error, ctx);
-        };
-        let telephony = Arc::clone(&self.ports.telephony);
-        let log = Arc::clone(&self.ports.log);
-        let account = self.spec.twilio.clone();
-        let find = async move {
-            tokio::time::sleep(after).await;
-            let found = telephony.find(&account, &to, SEARCH_MAX_AGE).await.ok()?;
-            let sids = found.iter().map(|call| call.sid.clone()).collect();
-            match log.unclaimed(sids).await.ok()?.as_slice() {
-                [only] => found.into_iter().find(|call| call.sid == *only),
-                _ => None,
-            }
-        };
-        ctx.spawn(find.into_actor(self).map(move |found, session, ctx| {
-            if session.call_sid.is_some() {
-                return;
-            }
-            match found {
-                Some(call) => {
-                    session.adopt(&call.sid, ctx);
-                    session.step(Input::PhoneStatus(call.status), ctx);
-                }
-                None => session.search(attempt + 1, error, ctx),
-            }
-        }));
-    }
-
-    fn dial_failed(&mut self, reason: EndReason, error: VendorError, ctx: &mut Context<Self>) {
-        let is_placed = self.call_sid.is_some();
-        if is_placed && self.spec.phone.direction() == Direction::Outbound {
-            return;
-        }
-        let detail = error.to_string();
-        if let Some(dialled) = self.dialled.take() {
-            // A client that went away does not need the answer.
-            let _ = dialled.send(Err(error.into()));
-        }
-        self.step(Input::DialFailed { reason, detail }, ctx);
-    }
-
-    /// Makes a call of Twilio's ours. False when it is another than the one we have.
-    fn adopt(&mut self, call_sid: &CallSid, ctx: &mut Context<Self>) -> bool {
-        if let Some(ours) = &self.call_sid {
-            return ours == call_sid;
-        }
-        let Some(agent) = &self.agent else { return false };
-        let placed = Placed { call_sid: call_sid.clone(), join_url: agent.join_url.clone() };
-        self.call_sid = Some(call_sid.clone());
-        self.hold_lifeline(|lifeline| lifeline.call_sid = Some(call_sid.clone()));
-        self.record(CallUpdate::Placed(call_sid.clone()));
-        self.event(CallEvent::Placed { call_sid: call_sid.clone() });
-        if let Some(dialled) = self.dialled.take() {
-            let _ = dialled.send(Ok(placed));
-        }
-        self.step(Input::Placed, ctx);
-        true
     }
 
     fn not_ours(&self, sid: &CallSid) {
@@ -321,12 +174,21 @@ impl CallSession {
         let duration_ms = duration.unwrap_or_default().as_millis();
         info!(call.id = %id, call.status = %status, duration_ms, "call {id} ended: {reason}");
         self.event(CallEvent::Ended { status, reason, detail: detail.clone() });
-        self.record(CallUpdate::Ended { status, reason, detail, duration });
+        self.record(CallUpdate::Ended { status, reason, detail: detail.clone(), duration });
         if let Some(dialled) = self.dialled.take() {
             let _ = dialled.send(Err(DialError::Ended(reason)));
         }
         self.ports.observer.ended(self.spec.phone.direction(), status, duration);
         self.registry.remove(id);
+        // Only now is there room for another call.
+        self.hold_lifeline(|lifeline| {
+            if let Some(ended) = lifeline.ended.take() {
+                let answered_by = lifeline.answered_by;
+                let end = CallEnd { status, reason, detail, duration, answered_by };
+                // Nobody has to wait for it.
+                let _ = ended.send(end);
+            }
+        });
         ctx.stop();
     }
 
@@ -354,7 +216,10 @@ impl Actor for CallSession {
             // Its deadline runs from now.
             self.rearm_timer(ctx);
         }
-        self.create_agent(ctx);
+        match self.spec.agent.clone() {
+            Some(agent) => self.create_agent(agent, ctx),
+            None => self.place_call(ctx),
+        }
     }
 }
 
@@ -507,6 +372,18 @@ impl Handler<EndCall> for CallSession {
 
     fn handle(&mut self, EndCall(reason): EndCall, ctx: &mut Context<Self>) {
         self.step(Input::End(reason), ctx);
+    }
+}
+
+fn life_of(spec: &CallSpec) -> CallLife {
+    match (&spec.phone, &spec.agent) {
+        (PhoneLeg::Inbound { .. }, _) => CallLife::inbound(Instant::now(), spec.max_duration),
+        (PhoneLeg::Outbound { ring_timeout, .. }, Some(_)) => {
+            CallLife::outbound(*ring_timeout, spec.max_duration)
+        }
+        (PhoneLeg::Outbound { ring_timeout, .. }, None) => {
+            CallLife::tracked(*ring_timeout, spec.max_duration)
+        }
     }
 }
 

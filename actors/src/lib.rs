@@ -10,6 +10,7 @@ pub mod call;
 pub mod call_life;
 pub mod call_session;
 pub mod ids;
+pub mod machine;
 pub mod ports;
 pub mod protocol;
 pub mod registry;

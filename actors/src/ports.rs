@@ -11,7 +11,8 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use crate::call::{CallEvent, CallStatus, CallUpdate, Direction};
-use crate::ids::{AccountSid, CallId, CallSid, PhoneNumber};
+use crate::ids::{AccountSid, CallId, CallSid, CompanyId, PhoneNumber};
+use crate::machine::DetectionMode;
 
 /// How to reach Twilio for one company. `Debug` hides the token.
 #[derive(Clone, Debug)]
@@ -46,6 +47,30 @@ pub struct NewPhoneCall {
     pub ring_timeout: Duration,
     /// How long it may last. Twilio's `TimeLimit`, whole seconds, at least 60.
     pub time_limit: Duration,
+    /// Whose call it is.
+    pub company: CompanyId,
+    /// Who goes first when calls have to wait for their turn.
+    pub urgency: Urgency,
+    /// Whether Twilio is to find out who took the call.
+    pub detection: Option<Detection>,
+}
+
+/// Who goes first when a company's calls have to wait for their turn to be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// Somebody waits for this call to be placed.
+    Single,
+    /// One of many, whenever there is room.
+    Campaign,
+}
+
+/// That Twilio is to find out who took a call, while the call goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detection {
+    /// How long it listens.
+    pub mode: DetectionMode,
+    /// Where it reports the verdict.
+    pub url: String,
 }
 
 /// A call as Twilio describes it.

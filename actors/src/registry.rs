@@ -13,9 +13,10 @@ use actix::{Actor, Addr, ArbiterHandle};
 use tokio::sync::{Notify, oneshot};
 use tracing::{error, info};
 
-use crate::call::{CallEvent, CallStatus, CallUpdate, Direction, EndReason};
+use crate::call::{CallEnd, CallEvent, CallStatus, CallUpdate, Direction, EndReason};
 use crate::call_session::{CallSession, CallSpec, Dialled, EndCall};
 use crate::ids::{CallId, CallSid};
+use crate::machine::AnsweredBy;
 use crate::ports::{AgentCall, Ports, TwilioAccount};
 
 /// How often dead calls are looked for.
@@ -37,6 +38,17 @@ pub enum NotAccepted {
     Draining,
 }
 
+/// A call that was taken on.
+#[derive(Debug)]
+pub struct Started {
+    /// Resolves when Twilio has accepted the call, or with the reason why there is none. Of no use
+    /// for a call that has come in.
+    pub dialled: oneshot::Receiver<Dialled>,
+    /// Resolves when the call is over on both legs and has made room for another. It always does:
+    /// no bug in a call loses its end.
+    pub ended: oneshot::Receiver<CallEnd>,
+}
+
 /// What is needed to end a call whose actor is gone.
 #[derive(Debug)]
 pub(crate) struct Lifeline {
@@ -46,6 +58,24 @@ pub(crate) struct Lifeline {
     /// An agent nobody has joined.
     pub(crate) unjoined: Option<AgentCall>,
     pub(crate) answered_at: Option<Instant>,
+    pub(crate) answered_by: Option<AnsweredBy>,
+    /// Whoever waits for the end.
+    pub(crate) ended: Option<oneshot::Sender<CallEnd>>,
+}
+
+impl Lifeline {
+    /// All of it. Whoever comes later finds nobody to hang up on or to tell.
+    fn take(&mut self) -> Lifeline {
+        Lifeline {
+            account: self.account.clone(),
+            direction: self.direction,
+            call_sid: self.call_sid.take(),
+            unjoined: self.unjoined.take(),
+            answered_at: self.answered_at,
+            answered_by: self.answered_by,
+            ended: self.ended.take(),
+        }
+    }
 }
 
 pub(crate) type SharedLifeline = Arc<Mutex<Lifeline>>;
@@ -94,22 +124,21 @@ impl Registry {
         registry
     }
 
-    /// Takes on a call. One that is to be dialled is dialled: the receiver resolves when Twilio has
-    /// accepted it, or with the reason why there is no call. One that has come in waits for
-    /// [`TakeCall`](crate::call_session::TakeCall), and its receiver is of no use.
-    pub fn start(
-        self: &Arc<Self>,
-        spec: CallSpec,
-    ) -> Result<oneshot::Receiver<Dialled>, NotAccepted> {
+    /// Takes on a call. One that is to be dialled is dialled; one that has come in waits for
+    /// [`TakeCall`](crate::call_session::TakeCall).
+    pub fn start(self: &Arc<Self>, spec: CallSpec) -> Result<Started, NotAccepted> {
         let id = spec.id;
+        let (dialled, when_dialled) = oneshot::channel();
+        let (ended, when_ended) = oneshot::channel();
         let lifeline = Arc::new(Mutex::new(Lifeline {
             account: spec.twilio.clone(),
             direction: spec.phone.direction(),
             call_sid: spec.phone.call_sid().cloned(),
             unjoined: None,
             answered_at: None,
+            answered_by: None,
+            ended: Some(ended),
         }));
-        let (dialled, answer) = oneshot::channel();
         let mut calls = self.lock();
         if self.draining.load(Ordering::Acquire) {
             return Err(NotAccepted::Draining);
@@ -125,7 +154,7 @@ impl Registry {
         let call = CallSession::start_in_arbiter(&self.arbiter, move |_| session());
         calls.insert(id, Entry { call, lifeline });
         self.ports.observer.started();
-        Ok(answer)
+        Ok(Started { dialled: when_dialled, ended: when_ended })
     }
 
     /// The actor of a live call, and whose phone line it uses.
@@ -216,12 +245,8 @@ impl Registry {
 #[expect(clippy::disallowed_methods, reason = "this shell has a clock")]
 async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     error!(call.id = %id, "the actor of call {id} died; ending the call on both sides");
-    let (account, direction, answered_at, call_sid, unjoined) = {
-        let mut lifeline = lifeline.lock().unwrap_or_else(PoisonError::into_inner);
-        let (direction, answered_at) = (lifeline.direction, lifeline.answered_at);
-        let (call_sid, unjoined) = (lifeline.call_sid.take(), lifeline.unjoined.take());
-        (lifeline.account.clone(), direction, answered_at, call_sid, unjoined)
-    };
+    let Lifeline { account, direction, call_sid, unjoined, answered_at, answered_by, ended } =
+        lifeline.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(agent) = unjoined {
         ports.agents.release(&agent).await;
     }
@@ -244,6 +269,10 @@ async fn end_dead_call(ports: Ports, id: CallId, lifeline: SharedLifeline) {
     ports.log.event(id, CallEvent::Ended { status, reason, detail: None });
     ports.log.record(id, CallUpdate::Ended { status, reason, detail: None, duration });
     ports.observer.ended(direction, status, duration);
+    if let Some(ended) = ended {
+        // Nobody has to wait for it.
+        let _ = ended.send(CallEnd { status, reason, detail: None, duration, answered_by });
+    }
 }
 
 #[cfg(test)]

@@ -85,10 +85,10 @@ pub(crate) async fn dial(
     };
     let here = context.clone();
     once(&context, wish, move |call| async move {
-        let Dialled { placed, at } = place(&here, call, outbound).await?;
+        let Dialled { call_sid, join_url, at } = place(&here, call, outbound).await?;
         Ok(HttpResponse::Created().json(DialledBody {
-            call_sid: placed.call_sid.as_str(),
-            join_url: placed.join_url.expose_secret(),
+            call_sid: call_sid.as_str(),
+            join_url: join_url.expose_secret(),
             status: CallStatus::Initiated.as_str(),
             created_at: whole_seconds(at),
             agent_id: id.as_str(),

@@ -109,11 +109,11 @@ pub(crate) async fn initiate_call(
     let wish = Wish { key, company, route: request.path().to_owned(), body: &body.object };
     let here = context.clone();
     once(&context, wish, move |call| async move {
-        let Dialled { placed, .. } = dial(&here, call, outbound).await?;
+        let Dialled { call_sid, join_url, .. } = dial(&here, call, outbound).await?;
         Ok(HttpResponse::Ok().json(InitiatedBody {
             message: "Call initiated successfully",
-            call_sid: placed.call_sid.as_str(),
-            join_url: placed.join_url.expose_secret(),
+            call_sid: call_sid.as_str(),
+            join_url: join_url.expose_secret(),
         }))
     })
     .await

@@ -1,10 +1,12 @@
 //! Places one outbound call, whichever route it was asked for by.
 
 use actix_web::web;
-use actors::call_session::{CallSpec, PhoneLeg, Placed};
-use actors::ids::{AgentId, CallId, CompanyId, PhoneNumber};
-use actors::ports::{AgentSource, TwilioAccount, UltravoxAccount};
+use actors::call_session::{CallSpec, PhoneLeg};
+use actors::ids::{AgentId, CallId, CallSid, CompanyId, PhoneNumber};
+use actors::ports::{AgentSource, TwilioAccount, UltravoxAccount, Urgency};
+use actors::registry::Started;
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use crate::startup::Context;
 use crate::store::{Direction, NewCall};
@@ -22,9 +24,11 @@ pub(crate) struct Outbound {
     pub(crate) agent: Option<AgentId>,
 }
 
-/// A call that Twilio has accepted.
+/// A call that Twilio has accepted, and its agent.
 pub(crate) struct Dialled {
-    pub(crate) placed: Placed,
+    pub(crate) call_sid: CallSid,
+    /// The agent's WebSocket, a credential.
+    pub(crate) join_url: SecretString,
     pub(crate) at: Timestamp,
 }
 
@@ -68,11 +72,12 @@ pub(crate) async fn dial(
         })
         .await?;
     let spec = spec(context, id, outbound);
-    let dialled =
+    let Started { dialled, .. } =
         context.registry.start(spec).inspect_err(|refusal| context.record_refusal(id, *refusal))?;
     // A client that goes away meanwhile does not stop the call: its actor goes on.
     let placed = dialled.await.map_err(|_| ApiError::interrupted_dial(id))??;
-    Ok(Dialled { placed, at })
+    let join_url = placed.join_url.expect("a call with an agent has its join URL");
+    Ok(Dialled { call_sid: placed.call_sid, join_url, at })
 }
 
 fn spec(context: &Context, id: CallId, outbound: Outbound) -> CallSpec {
@@ -84,10 +89,13 @@ fn spec(context: &Context, id: CallId, outbound: Outbound) -> CallSpec {
             to: outbound.to,
             answer_url: context.public_url.http(&paths::answer(id)),
             status_url: context.public_url.http(&paths::status(id)),
+            machine_url: context.public_url.http(&paths::machine(id)),
             ring_timeout: context.ring_timeout,
+            urgency: Urgency::Single,
+            detection: None,
         },
         max_duration: context.max_call,
         ultravox: outbound.ultravox,
-        agent: outbound.source,
+        agent: Some(outbound.source),
     }
 }

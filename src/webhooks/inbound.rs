@@ -140,7 +140,7 @@ async fn taken(context: &Context, call: Incoming) -> Result<Option<CallId>, Stor
         ultravox: ultravox.account.clone(),
         phone: PhoneLeg::Inbound { call_sid: call.sid },
         max_duration: context.max_call,
-        agent: source_of(ultravox, agent),
+        agent: Some(source_of(ultravox, agent)),
     };
     if let Err(refusal) = context.registry.start(spec) {
         context.record_refusal(id, refusal);

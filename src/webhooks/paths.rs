@@ -11,6 +11,8 @@ pub(crate) const VOICE: &str = "/twilio/voice";
 pub(crate) const VOICE_STATUS: &str = "/twilio/voice-status";
 /// Status callback.
 pub(crate) const STATUS: &str = "/twilio/status/{call_id}";
+/// Who took the call: a person or a machine.
+pub(crate) const MACHINE: &str = "/twilio/machine/{call_id}";
 /// Stream status callback.
 pub(crate) const STREAM_STATUS: &str = "/twilio/stream-status/{call_id}";
 /// Action of `<Connect>`.
@@ -30,6 +32,10 @@ pub(crate) fn answer(id: CallId) -> String {
 
 pub(crate) fn status(id: CallId) -> String {
     of(STATUS, id)
+}
+
+pub(crate) fn machine(id: CallId) -> String {
+    of(MACHINE, id)
 }
 
 pub(crate) fn stream_status(id: CallId) -> String {

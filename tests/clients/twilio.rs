@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use actors::call::CallStatus;
-use actors::ports::{NewPhoneCall, PhoneCall, Telephony, VendorError};
+use actors::ids::CompanyId;
+use actors::ports::{NewPhoneCall, PhoneCall, Telephony, Urgency, VendorError};
 use callspan::clients::TwilioClient;
 
 use crate::server::{AC, CA, Reply, Seen, Stub, Witness, reply, settings, twilio_account};
@@ -27,6 +28,9 @@ pub(crate) fn new_call() -> NewPhoneCall {
         status_url: "https://bridge.example.com/twilio/status?call=1".into(),
         ring_timeout: Duration::from_secs(60),
         time_limit: Duration::from_secs(3600),
+        company: CompanyId(1),
+        urgency: Urgency::Single,
+        detection: None,
     }
 }
 

@@ -8,7 +8,8 @@ use secrecy::SecretString;
 use crate::bridge::Notice;
 use crate::call::{CallStatus, Direction, EndReason};
 use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
-use crate::ports::{AgentSource, TwilioAccount, UltravoxAccount, VendorError};
+use crate::machine::MachineDetection;
+use crate::ports::{AgentSource, TwilioAccount, UltravoxAccount, Urgency, VendorError};
 use crate::stream::StreamTicket;
 
 /// Everything about a call that is known before it is dialled or answered.
@@ -26,8 +27,9 @@ pub struct CallSpec {
     pub phone: PhoneLeg,
     /// How long it may last.
     pub max_duration: Duration,
-    /// Which agent takes it.
-    pub agent: AgentSource,
+    /// Which agent takes it. `None`: the call is tracked, not bridged. Twilio follows the TwiML
+    /// found at its `answer_url`, which is somebody else's, and no agent is created.
+    pub agent: Option<AgentSource>,
 }
 
 /// Who calls whom, and what that takes.
@@ -41,8 +43,14 @@ pub enum PhoneLeg {
         answer_url: String,
         /// Where Twilio reports how the call stands.
         status_url: String,
+        /// Where Twilio reports who took the call, when it is to find out.
+        machine_url: String,
         /// How long it rings.
         ring_timeout: Duration,
+        /// Who goes first when calls have to wait for their turn.
+        urgency: Urgency,
+        /// Whether answering machines are detected, and what is done about them.
+        detection: Option<MachineDetection>,
     },
     /// Somebody calls. It rings at Twilio until its agent is ready.
     Inbound {
@@ -77,8 +85,8 @@ pub type Dialled = Result<Placed, DialError>;
 pub struct Placed {
     /// Twilio's id.
     pub call_sid: CallSid,
-    /// The agent's join URL, a credential.
-    pub join_url: SecretString,
+    /// The agent's join URL, a credential; `None` when the call is tracked, not bridged.
+    pub join_url: Option<SecretString>,
 }
 
 /// Why there is no call.

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use super::*;
-use crate::call_session::{AnswerCall, OpenStream, PhoneLeg, TakeCall};
+use crate::call_session::{AnswerCall, OpenStream, PhoneLeg, PhoneNews, TakeCall};
 use crate::ids::{CompanyId, PhoneNumber};
 use crate::ports::{
     AgentSource, CallLog, CallObserver, FirstSpeaker, NewAgentCall, NewPhoneCall, PhoneCall,
-    Telephony, UltravoxAccount, VendorError, VoiceAgents,
+    Telephony, UltravoxAccount, Urgency, VendorError, VoiceAgents,
 };
 use crate::stream::StreamTicket;
 
@@ -25,6 +25,7 @@ struct World {
     placed: AtomicUsize,
     hang_up_bugs: AtomicUsize,
     hung_up: Mutex<Vec<CallSid>>,
+    created: AtomicUsize,
     released: AtomicUsize,
     live: AtomicI64,
     ends: Mutex<Vec<(CallId, CallStatus, EndReason)>>,
@@ -107,6 +108,7 @@ impl VoiceAgents for World {
         _: &UltravoxAccount,
         _: &NewAgentCall,
     ) -> Result<AgentCall, VendorError> {
+        self.created.fetch_add(1, Ordering::SeqCst);
         let join_url = "wss://host/calls/1".to_owned().into();
         Ok(AgentCall { ultravox_call_id: "1".into(), join_url })
     }
@@ -171,15 +173,18 @@ fn spec(to: &str) -> CallSpec {
             to: to.parse().expect("valid"),
             answer_url: String::new(),
             status_url: String::new(),
+            machine_url: String::new(),
             ring_timeout: Duration::from_secs(60),
+            urgency: Urgency::Single,
+            detection: None,
         },
         max_duration: Duration::from_secs(3_600),
-        agent: AgentSource::Inline {
+        agent: Some(AgentSource::Inline {
             system_prompt: String::new(),
             model: String::new(),
             voice: String::new(),
             first_speaker: FirstSpeaker::User,
-        },
+        }),
     }
 }
 
@@ -187,7 +192,7 @@ fn spec(to: &str) -> CallSpec {
 async fn live_call(registry: &Arc<Registry>) -> (CallId, CallSid, StreamTicket) {
     let spec = spec("+12125550123");
     let id = spec.id;
-    let dialled = registry.start(spec).expect("there is room");
+    let Started { dialled, .. } = registry.start(spec).expect("there is room");
     let placed = dialled.await.expect("an answer").expect("a call");
     let (_, call) = registry.get(id).expect("it is live");
     let call_sid = placed.call_sid;
@@ -227,8 +232,11 @@ async fn a_call_that_dies_while_it_dials_gives_its_agent_back() {
     let (registry, world) = registry();
     let spec = spec(BAD_NUMBER);
     let id = spec.id;
-    let dialled = registry.start(spec).expect("there is room");
+    let Started { dialled, ended } = registry.start(spec).expect("there is room");
     assert!(dialled.await.is_err(), "nobody is left to answer");
+    let end = tokio::time::timeout(LIMIT, ended).await.expect("in time").expect("its end is told");
+    assert_eq!((end.status, end.reason), (CallStatus::Failed, EndReason::InternalError));
+    assert_eq!(end.duration, None);
 
     world.ended(1).await;
     assert_eq!(world.ends(), [(id, CallStatus::Failed, EndReason::InternalError)]);
@@ -261,6 +269,48 @@ async fn a_pump_that_dies_ends_its_call() {
     assert_eq!(world.hung_up(), [call_sid]);
     assert_eq!(registry.count(), 0);
     assert_eq!(world.live.load(Ordering::SeqCst), 0);
+}
+
+#[actix::test]
+async fn whoever_waits_for_the_end_of_a_call_learns_how_it_ended() {
+    let (registry, world) = registry();
+    let spec = spec("+12125550123");
+    let id = spec.id;
+    let Started { dialled, mut ended } = registry.start(spec).expect("there is room");
+    let call_sid = dialled.await.expect("an answer").expect("a call").call_sid;
+    let (_, call) = registry.get(id).expect("it is live");
+    let news = |status| PhoneNews { call_sid: call_sid.clone(), status };
+    call.send(news(CallStatus::Ringing)).await.expect("it lives");
+    assert!(ended.try_recv().is_err(), "it has only begun");
+    call.send(news(CallStatus::Busy)).await.expect("it lives");
+
+    let end = tokio::time::timeout(LIMIT, ended).await.expect("in time").expect("its end is told");
+    let (status, reason) = (CallStatus::Busy, EndReason::Busy);
+    let expected = CallEnd { status, reason, detail: None, duration: None, answered_by: None };
+    assert_eq!(end, expected);
+    assert_eq!(registry.count(), 0, "there is room for another by then");
+    assert_eq!(world.released.load(Ordering::SeqCst), 1);
+}
+
+#[actix::test]
+async fn a_tracked_call_has_no_agent_and_ends_when_twilio_says_so() {
+    let (registry, world) = registry();
+    let spec = CallSpec { agent: None, ..spec("+12125550123") };
+    let id = spec.id;
+    let Started { dialled, ended } = registry.start(spec).expect("there is room");
+    let placed = dialled.await.expect("an answer").expect("a call");
+    assert!(placed.join_url.is_none());
+    let (_, call) = registry.get(id).expect("it is live");
+    let call_sid = placed.call_sid;
+    for status in [CallStatus::InProgress, CallStatus::Completed] {
+        call.send(PhoneNews { call_sid: call_sid.clone(), status }).await.expect("it lives");
+    }
+    let end = tokio::time::timeout(LIMIT, ended).await.expect("in time").expect("its end is told");
+    assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::PhoneHungUp));
+    assert!(end.duration.is_some());
+    assert_eq!(world.created.load(Ordering::SeqCst), 0);
+    assert_eq!(world.released.load(Ordering::SeqCst), 0);
+    assert_eq!(world.hung_up(), []);
 }
 
 #[actix::test]
