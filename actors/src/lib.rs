@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod call;
 pub mod call_life;
 pub mod call_session;
+pub mod campaign;
 pub mod ids;
 pub mod machine;
 pub mod ports;
