@@ -129,6 +129,31 @@ impl fmt::Display for CallId {
     }
 }
 
+/// Our id of one campaign. Sorts by the time it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CampaignId(Uuid);
+
+impl CampaignId {
+    /// A new id (UUID version 7).
+    pub fn generate() -> Self {
+        CampaignId(Uuid::now_v7())
+    }
+}
+
+impl FromStr for CampaignId {
+    type Err = InvalidId;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidId> {
+        Uuid::parse_str(raw).map(CampaignId).map_err(|_| InvalidId::new("campaign id", raw))
+    }
+}
+
+impl fmt::Display for CampaignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// Our id of one agent: 1 to 100 ASCII letters, digits, hyphens and underscores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -10,6 +10,7 @@ CREATE TABLE campaigns (
     settings   TEXT   NOT NULL, -- JSON: limits, hours, retries, answering machines
     node_id    TEXT,            -- who runs it; a lease that ends with that node's heartbeats
     recipients BIGINT NOT NULL DEFAULT 0,
+    pace       DOUBLE PRECISION, -- recipients that were done with in the last minute
     created_at BIGINT NOT NULL,
     started_at BIGINT,
     ended_at   BIGINT,

@@ -10,6 +10,7 @@ mod agents;
 mod api_keys;
 mod call_lists;
 mod calls;
+mod campaigns;
 mod check;
 mod companies;
 mod directory;
@@ -22,6 +23,7 @@ mod nodes;
 #[cfg(test)]
 mod plans;
 mod pools;
+mod recipients;
 mod removal;
 mod reseal;
 mod rows;
@@ -36,6 +38,9 @@ use crate::secrets::Sealer;
 pub use agents::{AgentConfig, AgentCounts, AgentRow, AgentStatus, NewAgent, UnknownAgentStatus};
 pub use api_keys::{ApiKey, KeyHash, KeyRow, NewApiKey};
 pub use call_lists::{CallCursor, CallFilter, InvalidCursor};
+pub use campaigns::{
+    CampaignCounts, CampaignRow, CampaignState, NewCampaign, UnknownCampaignState,
+};
 pub use check::{SchemaState, database_file};
 pub use companies::{CompanyPatch, CompanySettings, TwilioSettings, UltravoxSettings};
 pub use directory::{CompanyRow, InboundRoute, NumberRoute, TwilioView, UltravoxView};
@@ -43,6 +48,9 @@ pub use error::StoreError;
 pub use idempotency::{Claim, IDEMPOTENCY_LIFE, IdempotentRequest};
 pub use journal::Journal;
 use pools::{Pools, in_time, on_pool};
+pub use recipients::{
+    Claimed, ClaimedCall, NewRecipient, RecipientRow, ScheduledRecipient, SettledCall, Settlement,
+};
 pub use removal::Removed;
 pub use rows::{CallRow, Direction, EventRow, InvalidNodeId, Medium, NewCall, NodeId};
 pub use stat_rows::{EventKind, PastEvent, UnknownEventKind};

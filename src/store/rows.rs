@@ -263,7 +263,7 @@ pub(super) fn join_url_of(call: impl fmt::Display) -> Place {
     Place::new("calls", "join_url", call)
 }
 
-fn read_end_reason(row: &Row<'_>, raw: &str) -> Result<EndReason, StoreError> {
+pub(super) fn read_end_reason(row: &Row<'_>, raw: &str) -> Result<EndReason, StoreError> {
     let word: StrDeserializer<'_, ValueError> = raw.into_deserializer();
     EndReason::deserialize(word).map_err(|error| row.unreadable("end_reason", error))
 }
