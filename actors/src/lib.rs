@@ -1,8 +1,8 @@
 //! What a call is.
 //!
 //! This crate decides; it opens no socket to a vendor, speaks no HTTP and knows no SQL. The cores
-//! (`audio`, `protocol`, `bridge`) are plain functions over plain data with time as an argument;
-//! the actors are thin shells around them that reach the world through [`ports`].
+//! (`audio`, `protocol`, `bridge`, `campaign`) are plain functions over plain data with time as an
+//! argument; the actors are thin shells around them that reach the world through [`ports`].
 
 pub mod audio;
 pub mod bridge;
