@@ -75,6 +75,11 @@ impl Opening {
     pub fn is_open(self) -> bool {
         matches!(self, Opening::Open { .. })
     }
+
+    /// Open for as long as openings look ahead: for a campaign that keeps no hours.
+    pub(crate) fn always(now: Timestamp) -> Self {
+        Opening::Open { until: timestamp(now.as_second().saturating_add(HORIZON_S)) }
+    }
 }
 
 impl CallingHours {
@@ -91,7 +96,8 @@ impl CallingHours {
     /// Whether it is in a window in all of these zones at once, and when the answer changes. No
     /// zones are as the campaign's own.
     ///
-    /// It takes some microseconds: ask once for all recipients of the same zones.
+    /// It takes some microseconds: ask once for all recipients of the same zones, see
+    /// [`ZoneGroups`](super::zone_groups::ZoneGroups).
     pub fn opening(&self, zones: &[TimeZone], now: Timestamp) -> Opening {
         let zones = if zones.is_empty() { std::slice::from_ref(&self.timezone) } else { zones };
         let start = now.as_second();
