@@ -4,6 +4,7 @@
 //! it, lives in the crate `actors`.
 
 mod api;
+pub mod campaigns;
 pub mod cli;
 mod client_address;
 pub mod clients;

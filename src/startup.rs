@@ -24,6 +24,7 @@ use secrecy::SecretString;
 use tracing::info;
 
 use crate::api::{self, AdminKey, NewAdminKey, RateLimiters, Vitals, ensure_admin_key};
+use crate::campaigns::Campaigns;
 use crate::clients::agent_socket::AgentConnector;
 use crate::clients::twilio::TwilioClient;
 use crate::clients::ultravox::UltravoxClient;
@@ -77,6 +78,7 @@ pub(crate) struct Context {
     pub(crate) store: Store,
     pub(crate) journal: Arc<Journal>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) campaigns: Arc<Campaigns>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) telephony: Arc<TwilioClient>,
     pub(crate) agents: Arc<UltravoxClient>,
@@ -206,6 +208,7 @@ fn build_context(
         vitals,
         recorder: Recorder::spawn(store.clone()),
         registry: Registry::new(ports, arbiter, config.max_active_calls),
+        campaigns: Arc::default(),
         store,
         journal,
         metrics,

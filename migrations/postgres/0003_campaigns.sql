@@ -7,6 +7,7 @@ CREATE TABLE campaigns (
     name       TEXT   NOT NULL,
     state      TEXT   NOT NULL, -- loading, running, paused, canceling, canceled, completed
     cause      TEXT,            -- why it is paused, when nobody asked for it
+    end_calls  BIGINT NOT NULL DEFAULT 0, -- 1: canceled together with its live calls
     settings   TEXT   NOT NULL, -- JSON: limits, hours, retries, answering machines
     node_id    TEXT,            -- who runs it; a lease that ends with that node's heartbeats
     recipients BIGINT NOT NULL DEFAULT 0,

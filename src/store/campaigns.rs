@@ -116,6 +116,8 @@ pub struct CampaignRow {
     pub state: CampaignState,
     /// Why it is paused, when nobody asked for that.
     pub cause: Option<String>,
+    /// Whether it was canceled together with its live calls.
+    pub end_calls: bool,
     /// Its rules, as JSON.
     pub settings: String,
     /// Who runs it.
@@ -160,8 +162,8 @@ pub(super) const ANSWERED_BY: &str = "answered_by/";
 
 macro_rules! columns {
     () => {
-        "id, company_id, agent_id, name, state, cause, settings, node_id, recipients, pace, \
-         created_at, started_at, ended_at, updated_at"
+        "id, company_id, agent_id, name, state, cause, end_calls, settings, node_id, recipients, \
+         pace, created_at, started_at, ended_at, updated_at"
     };
 }
 
@@ -185,6 +187,9 @@ const DELETE: &str = "DELETE FROM campaigns WHERE id = $1";
 const MOVE: &str = "UPDATE campaigns SET updated_at = $2, state = $3, cause = $4, \
      ended_at = CASE WHEN $3 IN ('canceled', 'completed') THEN $2 END \
      WHERE id = $1 AND state IN ($5, $6, $7)";
+const CANCEL: &str = "UPDATE campaigns SET updated_at = $2, state = 'canceling', cause = NULL, \
+     end_calls = CASE WHEN $3 THEN 1 ELSE end_calls END \
+     WHERE id = $1 AND state IN ('running', 'paused', 'canceling')";
 const SET_SETTINGS: &str =
     "UPDATE campaigns SET updated_at = $2, settings = $3 WHERE id = $1 AND ended_at IS NULL";
 const SET_PACE: &str = "UPDATE campaigns SET pace = $2 WHERE id = $1";
@@ -214,6 +219,7 @@ const TAKE_POSTGRES: &str = concat!(
 #[cfg(test)]
 pub(super) const ALL: &[&str] = &[
     OPEN,
+    CANCEL,
     BY_ID,
     COUNTS,
     DELETE_SOME,
@@ -344,6 +350,22 @@ impl Store {
         Ok(changed == 1)
     }
 
+    /// No new calls of this campaign; with `end_calls` the live ones end too. May be said again, and
+    /// then only adds to what was said. False when it is over, unknown or still being filled.
+    pub async fn cancel_campaign(
+        &self,
+        id: CampaignId,
+        end_calls: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let changed = on_pool!(self.writer, |db| {
+            let query = sqlx::query(CANCEL).bind(id.to_string());
+            let query = query.bind(now.as_millisecond()).bind(end_calls);
+            Ok(query.execute(db).await?.rows_affected())
+        })?;
+        Ok(changed == 1)
+    }
+
     /// Gives a campaign other rules. False when it is over or unknown.
     pub async fn set_campaign_settings(
         &self,
@@ -416,6 +438,7 @@ struct RawCampaign {
     name: String,
     state: String,
     cause: Option<String>,
+    end_calls: i64,
     settings: String,
     node_id: Option<String>,
     recipients: i64,
@@ -437,6 +460,7 @@ impl RawCampaign {
             name: self.name,
             state: row.parse("state", &self.state)?,
             cause: self.cause,
+            end_calls: self.end_calls != 0,
             settings: self.settings,
             node: self.node_id.map(|id| row.parse("node_id", &id)).transpose()?,
             recipients: self.recipients.unsigned_abs(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actors::call::CallEnd;
+use actors::campaign::zone_groups::ZoneGroup;
 use actors::campaign::{Recipient, RecipientState};
 use actors::ids::{AgentId, CallId, CallSid, CampaignId, PhoneNumber};
 use actors::machine::AnsweredBy;
@@ -49,7 +50,7 @@ pub struct NewRecipient {
 /// What a scheduler needs of a recipient, and what tells its zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScheduledRecipient {
-    /// Place, priority, attempts; the group is 0.
+    /// Place, priority, attempts; the group is yet to be found.
     pub recipient: Recipient,
     /// Who is called.
     pub number: String,
@@ -275,7 +276,7 @@ impl Store {
                     recipient: Recipient {
                         seq: small(raw.seq),
                         priority: i32::try_from(raw.priority).unwrap_or_default(),
-                        group: 0,
+                        group: ZoneGroup::default(),
                         attempts: u8::try_from(raw.attempts).unwrap_or(u8::MAX),
                         due: raw.due_at.map(|ms| row.time("due_at", ms)).transpose()?,
                     },

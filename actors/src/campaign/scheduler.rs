@@ -13,9 +13,11 @@ use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 
 use super::breaker::Breaker;
+use super::hours::Opening;
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::terms::{Limits, Outcome, Recipient, RecipientState, RetryRules};
+use super::zone_groups::{ZoneGroup, ZoneGroups};
 
 /// The first wait after a vendor was busy or away and did not say for how long. Doubles.
 const FIRST_HOLD: SignedDuration = SignedDuration::from_secs(1);
@@ -28,25 +30,16 @@ const NO_ROOM_HOLD: SignedDuration = SignedDuration::from_millis(500);
 /// So many seconds of calls may be begun and not placed yet. Their agents wait meanwhile.
 const SECONDS_AHEAD: f64 = 2.0;
 
-/// Whether the recipients of a group may be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
-    /// Yes, until then.
-    Open {
-        /// When that may change.
-        until: Timestamp,
-    },
-    /// Not before then.
-    Closed {
-        /// When that changes; `None` is never.
-        until: Option<Timestamp>,
-    },
-}
-
 /// When recipients may be called, by group.
 pub trait Hours {
     /// Whether this group may be called now.
-    fn opening(&mut self, group: u16, now: Timestamp) -> Opening;
+    fn opening(&mut self, group: ZoneGroup, now: Timestamp) -> Opening;
+}
+
+impl Hours for ZoneGroups {
+    fn opening(&mut self, group: ZoneGroup, now: Timestamp) -> Opening {
+        ZoneGroups::opening(self, group, now)
+    }
 }
 
 /// What a campaign is told.
@@ -140,7 +133,7 @@ pub struct Scheduler<H> {
     hold_until: Option<Timestamp>,
     holds: u32,
     /// Those who may be dialled when their group is open, by group.
-    ready: HashMap<u16, BTreeSet<(Reverse<i32>, u32)>>,
+    ready: HashMap<ZoneGroup, BTreeSet<(Reverse<i32>, u32)>>,
     ready_count: usize,
     /// Those who may be dialled later.
     delayed: BinaryHeap<Reverse<(Timestamp, u32)>>,
@@ -477,7 +470,7 @@ impl<H: Hours> Scheduler<H> {
 
     /// Takes the first of those who may be called now. Wakes when a closed group opens.
     fn first_ready(&mut self, now: Timestamp) -> Option<u32> {
-        let mut best: Option<((Reverse<i32>, u32), u16)> = None;
+        let mut best: Option<((Reverse<i32>, u32), ZoneGroup)> = None;
         let mut opens: Option<Timestamp> = None;
         let mut never = Vec::new();
         for (&group, ready) in &self.ready {
@@ -507,7 +500,7 @@ impl<H: Hours> Scheduler<H> {
     }
 
     /// There is no hour at which these may be called.
-    fn expire_group(&mut self, group: u16) {
+    fn expire_group(&mut self, group: ZoneGroup) {
         for (_, seq) in self.ready.remove(&group).unwrap_or_default() {
             self.ready_count -= 1;
             let Some(Recipient { attempts, .. }) = self.waiting.remove(&seq) else { continue };

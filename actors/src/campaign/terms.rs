@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::{CallStatus, EndReason};
 
+use super::zone_groups::ZoneGroup;
+
 /// How many calls a campaign may have at a time, and how fast it may place them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -212,8 +214,8 @@ pub struct Recipient {
     pub seq: u32,
     /// The higher, the sooner.
     pub priority: i32,
-    /// Whose calling hours count: see [`Hours`](super::Hours).
-    pub group: u16,
+    /// Whose calling hours count.
+    pub group: ZoneGroup,
     /// How often it was dialled.
     pub attempts: u8,
     /// Not dialled before.

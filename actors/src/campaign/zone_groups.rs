@@ -62,9 +62,10 @@ impl<'a> Whereabouts<'a> {
     }
 }
 
-/// The recipients of one campaign for whom the same clocks count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ZoneGroup(u16);
+/// The recipients of one campaign for whom the same clocks count. The default one's is the
+/// campaign's own clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ZoneGroup(pub(crate) u16);
 
 /// The groups of one campaign, and when each may be called.
 #[derive(Debug)]

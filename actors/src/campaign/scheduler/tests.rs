@@ -16,8 +16,8 @@ struct HalfDays;
 const DAY_S: i64 = 3_600;
 
 impl Hours for HalfDays {
-    fn opening(&mut self, group: u16, now: Timestamp) -> Opening {
-        match group {
+    fn opening(&mut self, group: ZoneGroup, now: Timestamp) -> Opening {
+        match group.0 {
             0 => Opening::Open { until: Timestamp::MAX },
             u16::MAX => Opening::Closed { until: None },
             shift => {
@@ -54,7 +54,7 @@ fn retry(max_attempts: u8) -> RetryRules {
 }
 
 fn recipient(seq: u32) -> Recipient {
-    Recipient { seq, priority: 0, group: 0, attempts: 0, due: None }
+    Recipient { seq, priority: 0, group: ZoneGroup(0), attempts: 0, due: None }
 }
 
 /// What the phone of a recipient does in each of its attempts: how long, and how it ends.
@@ -255,8 +255,8 @@ fn whose_time_is_over_expires() {
 #[test]
 fn closed_groups_wait_for_their_hour_and_the_others_do_not_wait_for_them() {
     let mut people: Vec<Recipient> = (1..=4).map(recipient).collect();
-    people[0].group = 31; // closed at 0, opens after 29 minutes
-    people[1].group = u16::MAX; // never
+    people[0].group = ZoneGroup(31); // closed at 0, opens after 29 minutes
+    people[1].group = ZoneGroup(u16::MAX); // never
     let mut play = Play::new(limits(1, 10.0), rules(), &people, answers());
     play.run();
     assert_eq!(play.order(), [3, 4, 1]);
@@ -407,7 +407,13 @@ proptest! {
         disturb in proptest::collection::vec((0_usize..400, 0_u8..3), 0..4),
     ) {
         let people: Vec<Recipient> = (1..).zip(people).map(|(seq, (priority, group, due))| {
-            Recipient { seq, priority, group, attempts: 0, due: due.map(|s| at(s * 1_000)) }
+            Recipient {
+                seq,
+                priority,
+                group: ZoneGroup(group),
+                attempts: 0,
+                due: due.map(|s| at(s * 1_000)),
+            }
         }).collect();
         let mut next = 0;
         let script: Script = Box::new(move |_, _| {
