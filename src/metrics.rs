@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actors::call::{CallStatus, Direction};
+use actors::campaign::RecipientState;
 use actors::ports::{CallObserver, Vendor};
 use prometheus::{
     Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -26,6 +27,9 @@ const CALL_BUCKETS: [f64; 10] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0
 pub struct Metrics {
     registry: Registry,
     calls_active: IntGauge,
+    /// Campaigns that have an actor here.
+    pub campaigns_active: IntGauge,
+    campaign_calls: IntCounterVec,
     calls_total: IntCounterVec,
     call_duration: Histogram,
     first_audio: Histogram,
@@ -78,6 +82,17 @@ impl Metrics {
                 "answer_to_first_audio_seconds",
                 "From the answer to the first audio of the agent.",
                 &CONVERSATION_BUCKETS,
+            ),
+            campaigns_active: gauge(
+                &registry,
+                "campaigns_active",
+                "Campaigns that place calls on this node.",
+            ),
+            campaign_calls: counters(
+                &registry,
+                "campaign_calls_total",
+                "Recipients of campaigns that are done with, by outcome.",
+                &["outcome"],
             ),
             vendor_requests: counters(
                 &registry,
@@ -177,6 +192,11 @@ impl Metrics {
         let info = IntGauge::with_opts(labels).expect("the name is valid");
         info.set(1);
         register(&self.registry, info);
+    }
+
+    /// A recipient of a campaign is done with.
+    pub fn campaign_call(&self, outcome: RecipientState) {
+        self.campaign_calls.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// Everything in Prometheus's text format.

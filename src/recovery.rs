@@ -9,8 +9,7 @@ use std::time::Duration;
 use actix_web::web;
 use actors::call::{CallStatus, CallUpdate, EndReason};
 use actors::ports::{
-    AgentCall, CallLog as _, PhoneCall, Telephony as _, TwilioAccount, VendorError,
-    VoiceAgents as _,
+    AgentCall, CallLog as _, PhoneCall, Telephony as _, VendorError, VoiceAgents as _,
 };
 use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
@@ -24,6 +23,12 @@ const BEAT_EVERY: Duration = Duration::from_secs(5);
 pub(crate) const DEAD_AFTER: SignedDuration = SignedDuration::from_secs(13);
 /// How often Twilio is asked about one call before it is left to its own time limit.
 const TRIES: u32 = 6;
+/// A request to Twilio that was sent by a process that is gone has arrived by then.
+const REQUEST_IS_OVER: Duration = Duration::from_secs(5);
+/// So often a call must not be found before it counts as never placed.
+const LOOKS: u32 = 2;
+/// Between these looks.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Keeps this node alive in the database and takes over the calls of those that are not.
 pub(crate) async fn beat(context: web::Data<Context>) {
@@ -53,13 +58,10 @@ async fn take_over(context: &Context) -> Result<Vec<CallRow>, StoreError> {
 pub(crate) async fn end_orphan(context: web::Data<Context>, call: CallRow, reason: EndReason) {
     let id = call.id;
     info!(call.id = %id, call.status = %call.status, "ending call {id}, which is alone: {reason}");
-    let ended = match context.store.twilio_account(call.company).await {
-        Ok(Some(account)) => end_phone(&context, &account, &call).await,
-        Ok(None) => None,
-        Err(error) => {
-            warn!(call.id = %id, %error, "call {id} cannot be hung up");
-            None
-        }
+    let (phone, reason) = match end_phone(&context, &call).await {
+        Fate::Ended(phone) => (phone, reason),
+        Fate::NeverPlaced => (None, EndReason::NeverPlaced),
+        Fate::Unknown => (None, EndReason::DialOutcomeUnknown),
     };
     // An agent that was joined has lost its socket and knows; one that was not would wait on.
     if call.stream_sid.is_none()
@@ -68,7 +70,7 @@ pub(crate) async fn end_orphan(context: web::Data<Context>, call: CallRow, reaso
         context.agents.release(&AgentCall { ultravox_call_id, join_url }).await;
     }
     let answered = call.answered_at.is_some() || call.status == CallStatus::InProgress;
-    let status = ended.as_ref().map(|phone| phone.status).filter(|status| status.is_final());
+    let status = phone.as_ref().map(|phone| phone.status).filter(|status| status.is_final());
     let fallback = if answered { CallStatus::Completed } else { CallStatus::Failed };
     context.journal.record(
         id,
@@ -76,46 +78,84 @@ pub(crate) async fn end_orphan(context: web::Data<Context>, call: CallRow, reaso
             status: status.unwrap_or(fallback),
             reason,
             detail: None,
-            duration: ended.and_then(|phone| phone.duration),
+            duration: phone.and_then(|phone| phone.duration),
         },
     );
 }
 
-/// Has Twilio end the call; says how it ended, where Twilio does.
-async fn end_phone(
-    context: &Context,
-    account: &TwilioAccount,
-    call: &CallRow,
-) -> Option<PhoneCall> {
+/// What became of the phone of a call that nobody looked after.
+enum Fate {
+    /// It is hung up, or was over; how it ended, where Twilio says.
+    Ended(Option<PhoneCall>),
+    /// Twilio was never asked for it: nobody's phone rang.
+    NeverPlaced,
+    /// It may have been placed, and is not found.
+    Unknown,
+}
+
+/// Has Twilio end the call.
+async fn end_phone(context: &Context, call: &CallRow) -> Fate {
+    let mut looks = 0;
     for attempt in 0..TRIES {
-        match try_to_end(context, account, call).await {
-            Ok(phone) => return phone,
+        match try_to_end(context, call, &mut looks).await {
+            Ok(Some(fate)) => return fate,
+            Ok(None) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
             Err(error) => {
                 warn!(call.id = %call.id, %error, "call {} is not hung up yet", call.id);
                 tokio::time::sleep(Duration::from_secs(1 << attempt)).await;
             }
         }
     }
-    None
+    match call.call_sid {
+        Some(_) => Fate::Ended(None),
+        None => Fate::Unknown,
+    }
 }
 
+/// `None` when it has to be looked for again; `looks` counts how often it was not found.
 async fn try_to_end(
     context: &Context,
-    account: &TwilioAccount,
     call: &CallRow,
-) -> Result<Option<PhoneCall>, VendorError> {
-    if let Some(sid) = &call.call_sid {
-        return context.telephony.hang_up(account, sid).await;
+    looks: &mut u32,
+) -> Result<Option<Fate>, CannotEnd> {
+    let account = context.store.twilio_account(call.company).await?.ok_or(CannotEnd::NoAccount)?;
+    // A callback may have named it meanwhile.
+    let known = match &call.call_sid {
+        Some(sid) => Some(sid.clone()),
+        None => context.store.call(call.id).await?.and_then(|row| row.call_sid),
+    };
+    if let Some(sid) = known {
+        return Ok(Some(Fate::Ended(context.telephony.hang_up(&account, &sid).await?)));
     }
-    // It died between storing the intention and Twilio's answer: the call may exist.
+    // It died between storing the intention and Twilio's answer: the call may exist, and the
+    // request that asks for it may still be under way.
     let age = Timestamp::now().duration_since(call.created_at).unsigned_abs();
-    let margin = Duration::from_secs(60);
+    tokio::time::sleep(REQUEST_IS_OVER.saturating_sub(age)).await;
     // A call that came in has had its sid from the start; one of ours went to a number.
-    let Some(to) = call.to.phone_number() else { return Ok(None) };
-    let found = context.telephony.find(account, &to, age + margin).await?;
+    let Some(to) = call.to.phone_number() else { return Ok(Some(Fate::Unknown)) };
+    let age = Timestamp::now().duration_since(call.created_at).unsigned_abs();
+    let found = context.telephony.find(&account, &to, age + Duration::from_secs(60)).await?;
     let sids: Vec<_> = found.iter().map(|phone| phone.sid.clone()).collect();
-    let Ok(unclaimed) = context.store.unclaimed(&sids).await else { return Ok(None) };
-    let [only] = unclaimed.as_slice() else { return Ok(None) };
-    context.journal.record(call.id, CallUpdate::Placed(only.clone()));
-    context.telephony.hang_up(account, only).await
+    match context.store.unclaimed(&sids).await?.as_slice() {
+        [only] => {
+            context.journal.record(call.id, CallUpdate::Placed(only.clone()));
+            Ok(Some(Fate::Ended(context.telephony.hang_up(&account, only).await?)))
+        }
+        [] => {
+            *looks += 1;
+            Ok((*looks >= LOOKS).then_some(Fate::NeverPlaced))
+        }
+        _ => Ok(Some(Fate::Unknown)),
+    }
+}
+
+/// Why a call is not ended yet.
+#[derive(Debug, thiserror::Error)]
+enum CannotEnd {
+    #[error("its company has no Twilio configuration any more")]
+    NoAccount,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Vendor(#[from] VendorError),
 }

@@ -24,7 +24,7 @@ use secrecy::SecretString;
 use tracing::info;
 
 use crate::api::{self, AdminKey, NewAdminKey, RateLimiters, Vitals, ensure_admin_key};
-use crate::campaigns::Campaigns;
+use crate::campaigns::{self, Campaigns};
 use crate::clients::agent_socket::AgentConnector;
 use crate::clients::twilio::TwilioClient;
 use crate::clients::ultravox::UltravoxClient;
@@ -94,6 +94,8 @@ pub(crate) struct Context {
     pub(crate) apology: String,
     pub(crate) ring_timeout: Duration,
     pub(crate) max_call: Duration,
+    /// Calls a second of a company that does not say otherwise.
+    pub(crate) max_cps: f64,
 }
 
 impl Context {
@@ -143,6 +145,7 @@ impl Application {
         actix_web::rt::spawn(api::watch_vitals(context.clone()));
         actix_web::rt::spawn(api::purge_idempotency(context.clone()));
         actix_web::rt::spawn(reconcile::run(context.clone(), pace));
+        actix_web::rt::spawn(campaigns::run(context.clone()));
         let service = HttpService::new(server, context.clone()).start();
         info!(%address, public_url = %context.public_url, "ready on {address}");
         Ok(Application { address, new_admin_key, service, context })
@@ -223,6 +226,7 @@ fn build_context(
         apology: config.apology.clone(),
         ring_timeout: config.ring_timeout,
         max_call: config.max_call,
+        max_cps: config.max_cps,
     })
 }
 

@@ -6,10 +6,12 @@
 
 pub mod audio;
 pub mod bridge;
+pub mod bulk_campaign;
 pub mod call;
 pub mod call_life;
 pub mod call_session;
 pub mod campaign;
+pub mod campaign_book;
 pub mod ids;
 pub mod machine;
 pub mod ports;

@@ -252,7 +252,7 @@ pub(crate) async fn message(
 }
 
 /// Which agent a call gets, with its variables filled in.
-fn source(agent: &AgentRow, given: Map<String, Value>) -> Result<AgentSource, ApiError> {
+pub(crate) fn source(agent: &AgentRow, given: Map<String, Value>) -> Result<AgentSource, ApiError> {
     let ultravox_agent_id = match (agent.status, &agent.ultravox_agent_id) {
         (AgentStatus::Active, Some(id)) => id.clone(),
         (status, _) => {

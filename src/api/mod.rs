@@ -30,6 +30,7 @@ mod time;
 
 pub(crate) use agents::settle_all as settle_agents;
 pub(crate) use auth::{AdminKey, NewAdminKey, ensure_admin_key};
+pub(crate) use calls::source as agent_source;
 pub(crate) use error::{ApiError, unknown_route};
 pub(crate) use gate::RateLimiters;
 pub(crate) use health::{Vitals, watch as watch_vitals};

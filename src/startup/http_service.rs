@@ -86,6 +86,9 @@ impl Handler<Drain> for HttpService {
                     error!(calls = registry.count(), "some calls did not end in time");
                 }
             }
+            if tokio::time::timeout(END_LIMIT, context.campaigns.emptied()).await.is_err() {
+                error!("some campaigns did not store how they stand");
+            }
             // While the server's threads still run: they drive connections of the database.
             if !context.journal.flush(FLUSH_LIMIT).await {
                 error!(entries = context.journal.backlog(), "not all state of calls was written");

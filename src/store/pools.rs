@@ -26,14 +26,6 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reads of SQLite run beside each other and beside the one writer.
 const SQLITE_READERS: u32 = 4;
 
-/// How many pages of SQLite's log (4 KiB each, so 100 MiB) are written before a commit itself has to
-/// bring them home to the database file. [`checkpoint`] does that every second beside the commits;
-/// this is only for a log that grows faster.
-const CHECKPOINT_PAGES: &str = "25600";
-
-/// How often the pages of SQLite's log are brought home.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
-
 /// Per node. A request holds a connection for a few milliseconds, so this is some thousand
 /// requests a second, and ten nodes still fit PostgreSQL's default of 100 connections.
 const POSTGRES_CONNECTIONS: u32 = 10;
@@ -166,8 +158,7 @@ async fn connect_sqlite(url: &str) -> Result<Pools, StoreError> {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
-        .busy_timeout(SQLITE_BUSY_TIMEOUT)
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
+        .busy_timeout(SQLITE_BUSY_TIMEOUT);
     let failed = |source| StoreError::Connect { database: file.clone(), source };
     let writer = SqlitePoolOptions::new()
         .max_connections(1)
@@ -189,24 +180,7 @@ async fn connect_sqlite(url: &str) -> Result<Pools, StoreError> {
         .connect_with(options)
         .await
         .map_err(failed)?;
-    tokio::spawn(checkpoint(reader.clone()));
     Ok(Pools::Sqlite { writer, reader })
-}
-
-/// Brings SQLite's log home to the database file, until the store is closed. Left to SQLite, it
-/// happens inside whichever commit fills the log, and that request waits for the disk. A passive
-/// checkpoint waits for nobody and nobody waits for it.
-async fn checkpoint(reader: SqlitePool) {
-    let mut tick = tokio::time::interval(CHECKPOINT_EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while !reader.is_closed() {
-        tick.tick().await;
-        if let Err(error) = reader.execute("PRAGMA wal_checkpoint(PASSIVE)").await
-            && !reader.is_closed()
-        {
-            tracing::warn!(%error, "could not bring the database's log home: {error}");
-        }
-    }
 }
 
 async fn connect_postgres(url: &str) -> Result<Pools, StoreError> {

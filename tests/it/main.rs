@@ -6,6 +6,7 @@ mod api;
 mod api_bench;
 mod audio;
 mod calls;
+mod campaigns;
 mod cli_call;
 mod cli_company;
 mod cli_key;

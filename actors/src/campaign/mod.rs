@@ -12,8 +12,10 @@ mod pace;
 mod refusal;
 pub mod scheduler;
 mod terms;
+mod verdict;
 pub mod zone_groups;
 pub mod zones;
 
 pub use refusal::Refusal;
 pub use terms::{Limits, Outcome, Recipient, RecipientState, RetryRules, UnknownState};
+pub(crate) use verdict::verdict;

@@ -47,8 +47,6 @@ impl Hours for ZoneGroups {
 pub enum Input {
     /// More recipients.
     Recipients(Vec<Recipient>),
-    /// One whose call is under way already, since before this scheduler was made.
-    Resumed(Recipient),
     /// Its phone is being called.
     Placed(u32),
     /// Its call is over on both legs.
@@ -71,7 +69,12 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Dial this one now.
-    Dial(u32),
+    Dial {
+        /// Which.
+        seq: u32,
+        /// Counts its attempts, from 1.
+        attempt: u8,
+    },
     /// Store how a recipient stands.
     Settle {
         /// Which.
@@ -84,7 +87,12 @@ pub enum Action {
         due: Option<Timestamp>,
     },
     /// Store that everybody who waits has ended like this.
-    SettleWaiting(RecipientState),
+    SettleWaiting {
+        /// Like this.
+        state: RecipientState,
+        /// Why, for people.
+        detail: Option<String>,
+    },
     /// No new calls: store that the campaign is paused, and why.
     Pause {
         /// For people.
@@ -176,6 +184,16 @@ impl<H: Hours> Scheduler<H> {
         }
     }
 
+    /// Places no calls until [`Input::Resume`]. For a campaign that goes on where it was stored.
+    pub fn begin_paused(&mut self) {
+        self.pause();
+    }
+
+    /// Counts a call that is under way already, since before this scheduler was made.
+    pub fn resume_call(&mut self, recipient: Recipient) {
+        self.in_flight.insert(recipient.seq, Flight { recipient, placed: true });
+    }
+
     /// Takes one input. Nothing has an effect after [`Action::Complete`].
     pub fn handle(&mut self, now: Timestamp, input: Input) {
         if self.is_complete {
@@ -184,9 +202,6 @@ impl<H: Hours> Scheduler<H> {
         match input {
             Input::Recipients(recipients) => {
                 recipients.into_iter().for_each(|recipient| self.wait(now, recipient));
-            }
-            Input::Resumed(recipient) => {
-                self.in_flight.insert(recipient.seq, Flight { recipient, placed: true });
             }
             Input::Placed(seq) => self.placed(seq),
             Input::Ended(seq, outcome) => self.ended(now, seq, &outcome),
@@ -373,7 +388,7 @@ impl<H: Hours> Scheduler<H> {
                 self.mode = Mode::Paused;
                 self.actions.push_back(Action::Pause { cause });
             }
-            OnBreak::Fail => self.drop_waiting(RecipientState::Failed),
+            OnBreak::Fail => self.drop_waiting(RecipientState::Failed, Some(cause)),
         }
     }
 
@@ -397,18 +412,18 @@ impl<H: Hours> Scheduler<H> {
     fn cancel(&mut self) {
         if self.mode != Mode::Canceled {
             self.mode = Mode::Canceled;
-            self.drop_waiting(RecipientState::Skipped);
+            self.drop_waiting(RecipientState::Skipped, None);
         }
     }
 
     fn expire(&mut self, now: Timestamp) {
         if self.rules.expires_at.is_some_and(|at| at <= now) && !self.waiting.is_empty() {
-            self.drop_waiting(RecipientState::Expired);
+            self.drop_waiting(RecipientState::Expired, None);
         }
     }
 
     /// Everybody who waits has ended like this.
-    fn drop_waiting(&mut self, state: RecipientState) {
+    fn drop_waiting(&mut self, state: RecipientState, detail: Option<String>) {
         if self.waiting.is_empty() {
             return;
         }
@@ -416,7 +431,7 @@ impl<H: Hours> Scheduler<H> {
         self.ready.clear();
         self.ready_count = 0;
         self.delayed.clear();
-        self.actions.push_back(Action::SettleWaiting(state));
+        self.actions.push_back(Action::SettleWaiting { state, detail });
     }
 
     fn complete(&mut self) {
@@ -458,7 +473,7 @@ impl<H: Hours> Scheduler<H> {
             self.in_flight.insert(seq, Flight { recipient, placed: false });
             self.unplaced += 1;
             self.pace.begin(now);
-            self.actions.push_back(Action::Dial(seq));
+            self.actions.push_back(Action::Dial { seq, attempt: recipient.attempts });
         }
     }
 

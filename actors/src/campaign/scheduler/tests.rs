@@ -101,7 +101,7 @@ impl Play {
         while let Some(action) = self.scheduler.poll_action() {
             assert!(!self.is_complete, "{action:?} after the end");
             match action {
-                Action::Dial(seq) => {
+                Action::Dial { seq, .. } => {
                     self.dialled.push((self.now, seq));
                     let attempts = self.attempts.entry(seq).or_default();
                     *attempts += 1;
@@ -119,7 +119,7 @@ impl Play {
                     let before = self.states.insert(seq, state).expect("a recipient");
                     assert!(!before.is_final(), "{seq} was {before}, is {state}");
                 }
-                Action::SettleWaiting(state) => {
+                Action::SettleWaiting { state, .. } => {
                     let calling: Vec<u32> = self.scheduler.calling().collect();
                     for (seq, now) in &mut self.states {
                         if !now.is_final() && !calling.contains(seq) {
