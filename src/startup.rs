@@ -166,6 +166,16 @@ impl Application {
         self.context.registry.count()
     }
 
+    /// The live calls, for whoever starts some without a request.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.context.registry
+    }
+
+    /// Which node this is.
+    pub fn node(&self) -> NodeId {
+        self.context.node
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.context.store

@@ -260,6 +260,8 @@ pub enum CallUpdate {
     Status(CallStatus),
     /// Twilio's media stream is up.
     StreamStarted(StreamSid),
+    /// Twilio has found out who took it. The first word on that stands.
+    AnsweredBy(AnsweredBy),
     /// It is over on both sides.
     Ended {
         /// A final status.
@@ -303,6 +305,11 @@ pub enum CallEvent {
     Ringing,
     /// Somebody picked up.
     Answered,
+    /// Twilio has found out who took the call.
+    AnsweredBy {
+        /// A person, a machine, or neither for sure.
+        answered_by: AnsweredBy,
+    },
     /// Twilio's media stream is up and has shown its token.
     StreamStarted {
         /// Twilio's id of the stream.

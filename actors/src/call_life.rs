@@ -55,6 +55,13 @@ pub enum Input {
     StreamOver(EndReason),
     /// Twilio has left the stream and asks what is next.
     StreamLeft,
+    /// A machine took the call: Twilio is to say something to it and hang up, which takes at most
+    /// this long.
+    Say(Duration),
+    /// Twilio says it, in the place of the stream.
+    Saying,
+    /// Twilio does not say it.
+    NotSaid,
     /// Somebody wants it to end.
     End(EndReason),
     /// Twilio has hung up, and may have said how the call ended.
@@ -70,6 +77,8 @@ pub enum Input {
 pub enum Action {
     /// Store the new status, which is not final.
     Status(CallStatus),
+    /// Have Twilio say what is to be said and hang up.
+    Say,
     /// Have Twilio end the call.
     HangUpPhone,
     /// Have the pump close both sockets.
@@ -95,6 +104,10 @@ enum Phone {
     Up,
     /// To be hung up at this time, unless it ends by itself.
     EndingAt(Instant),
+    /// The same while Twilio speaks: the end of the stream is no reason to hurry.
+    Saying {
+        until: Instant,
+    },
     HangingUp {
         tries: u32,
     },
@@ -224,7 +237,13 @@ impl CallLife {
             }
             Input::StreamOver(reason) => self.stream_over(now, reason),
             Input::StreamLeft => self.stream_left(now),
-            Input::End(reason) => self.end(now, reason, now),
+            Input::Say(longest) => self.say(now, longest),
+            Input::Saying => self.saying(now),
+            Input::NotSaid => self.hurry(now),
+            Input::End(reason) => {
+                self.end(now, reason, now);
+                self.hurry(now);
+            }
             Input::HungUp(status) => self.hung_up(now, status),
             Input::HangUpFailed => self.hang_up_failed(now),
             Input::Tick => {}
@@ -244,7 +263,9 @@ impl CallLife {
             return None;
         }
         let phone = match self.phone {
-            Phone::EndingAt(at) | Phone::RetryAt { at, .. } => Some(at),
+            Phone::EndingAt(at) | Phone::Saying { until: at } | Phone::RetryAt { at, .. } => {
+                Some(at)
+            }
             _ => None,
         };
         let agent = match self.agent {
@@ -357,16 +378,51 @@ impl CallLife {
         self.end(now, reason, hang_up_at);
     }
 
-    /// Ends both legs, the phone's at `hang_up_at` if it has not ended by itself.
-    fn end(&mut self, now: Instant, reason: EndReason, hang_up_at: Instant) {
-        let reason = *self.reason.get_or_insert(reason);
+    /// Makes way for Twilio's words. The stream is left to Twilio, which takes the phone off it; if we
+    /// closed it now, Twilio would go on with what comes after it and hang up.
+    fn say(&mut self, now: Instant, longest: Duration) {
+        if self.reason.is_some() || self.phone != Phone::Up {
+            return;
+        }
+        self.reason = Some(EndReason::Machine);
+        self.forget_deadlines();
+        self.phone = Phone::Saying { until: now + longest };
+        self.actions.push_back(Action::Say);
+    }
+
+    /// Twilio has taken the phone off the stream.
+    fn saying(&mut self, now: Instant) {
+        if matches!(self.phone, Phone::Saying { .. }) {
+            self.end_stream(now, EndReason::Machine);
+        }
+    }
+
+    /// Waits no longer for Twilio to have spoken.
+    fn hurry(&mut self, now: Instant) {
+        if matches!(self.phone, Phone::Saying { .. }) {
+            self.end_stream(now, EndReason::Machine);
+            self.phone = Phone::EndingAt(now);
+        }
+    }
+
+    fn forget_deadlines(&mut self) {
         self.rings_until = None;
         self.agent_until = None;
         self.stream_until = None;
+    }
+
+    fn end_stream(&mut self, now: Instant, reason: EndReason) {
         if self.agent == Agent::Streaming {
             self.agent = Agent::Ending { until: now + STREAM_END_GRACE };
             self.actions.push_back(Action::EndStream(reason));
         }
+    }
+
+    /// Ends both legs, the phone's at `hang_up_at` if it has not ended by itself.
+    fn end(&mut self, now: Instant, reason: EndReason, hang_up_at: Instant) {
+        let reason = *self.reason.get_or_insert(reason);
+        self.forget_deadlines();
+        self.end_stream(now, reason);
         match self.phone {
             Phone::Up => self.phone = Phone::EndingAt(hang_up_at),
             Phone::EndingAt(at) => self.phone = Phone::EndingAt(at.min(hang_up_at)),
@@ -416,7 +472,7 @@ impl CallLife {
             self.agent = Agent::Over;
         }
         let tries = match self.phone {
-            Phone::EndingAt(at) if at <= now => Some(0),
+            Phone::EndingAt(at) | Phone::Saying { until: at } if at <= now => Some(0),
             Phone::RetryAt { at, tries } if at <= now => Some(tries),
             _ => None,
         };

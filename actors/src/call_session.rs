@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "this shell has a clock")]
 
 mod dial;
+mod machine;
 mod messages;
 
 use std::sync::{Arc, PoisonError};
@@ -21,6 +22,7 @@ use crate::bridge::{Admission, Notice};
 use crate::call::{CallEnd, CallEvent, CallStatus, CallUpdate, Direction, EndReason};
 use crate::call_life::{Action, CallLife, Input};
 use crate::ids::CallSid;
+use crate::machine::AnsweredBy;
 use crate::ports::{AgentCall, Ports};
 use crate::registry::{Lifeline, Registry, SharedLifeline};
 use crate::stream::{StreamReporter, StreamTicket};
@@ -46,6 +48,13 @@ pub struct CallSession {
     /// Requests of Twilio's about a call that has come in. It repeats itself once at most.
     waiting: Vec<oneshot::Sender<Result<SecretString, NotWelcome>>>,
     timer: Option<SpawnHandle>,
+    agent_joined: bool,
+    /// Who or what took the call, as Twilio has found out.
+    answered_by: Option<AnsweredBy>,
+    /// What the agent is to be told of a machine, once it is there.
+    untold: Option<String>,
+    /// What Twilio is to say to a machine.
+    to_say: Option<String>,
 }
 
 impl CallSession {
@@ -69,6 +78,10 @@ impl CallSession {
             dialled: Some(dialled),
             waiting: Vec::new(),
             timer: None,
+            agent_joined: false,
+            answered_by: None,
+            untold: None,
+            to_say: None,
         }
     }
 
@@ -101,6 +114,11 @@ impl CallSession {
                     if let Some(end) = self.end_stream.take() {
                         // A pump that is gone has reported so.
                         let _ = end.send(reason);
+                    }
+                }
+                Action::Say => {
+                    if let Some(text) = self.to_say.take() {
+                        self.say_to_machine(text, ctx);
                     }
                 }
                 Action::ReleaseAgent => self.release_agent(),
@@ -290,13 +308,17 @@ impl Handler<OpenStream> for CallSession {
 impl Handler<StreamNews> for CallSession {
     type Result = ();
 
-    fn handle(&mut self, StreamNews(notice): StreamNews, _: &mut Context<Self>) {
+    fn handle(&mut self, StreamNews(notice): StreamNews, ctx: &mut Context<Self>) {
         match notice {
             Notice::StreamStarted(stream_sid) => {
                 self.record(CallUpdate::StreamStarted(stream_sid.clone()));
                 self.event(CallEvent::StreamStarted { stream_sid });
             }
-            Notice::AgentJoined => self.event(CallEvent::AgentJoined),
+            Notice::AgentJoined => {
+                self.event(CallEvent::AgentJoined);
+                self.agent_joined = true;
+                self.tell_agent(ctx);
+            }
             Notice::FirstAgentAudio => {
                 let after = self.life.answered_at().map(|at| at.elapsed()).unwrap_or_default();
                 self.ports.observer.first_audio(after);

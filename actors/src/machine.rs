@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -148,9 +149,100 @@ pub enum Message {
     Fixed(String),
 }
 
+/// What is to be done about a verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// The call goes on as it is.
+    GoOn,
+    /// It ends.
+    HangUp,
+    /// The agent is told this.
+    TellAgent(String),
+    /// Twilio says this, and the call ends.
+    Say(String),
+}
+
+impl MachineDetection {
+    /// What is to be done when this took the call. An agent can only be told what to say where the
+    /// call has one, and nothing is said to a fax machine.
+    pub fn reaction(&self, answered_by: AnsweredBy, has_agent: bool) -> Reaction {
+        if !answered_by.is_machine() {
+            return Reaction::GoOn;
+        }
+        match &self.on_machine {
+            OnMachine::GoOn => Reaction::GoOn,
+            OnMachine::HangUp => Reaction::HangUp,
+            OnMachine::LeaveMessage(_) if answered_by == AnsweredBy::Fax => Reaction::HangUp,
+            OnMachine::LeaveMessage(Message::Fixed(text)) => Reaction::Say(text.clone()),
+            OnMachine::LeaveMessage(Message::ToldAgent(instruction)) => match has_agent {
+                true => Reaction::TellAgent(told_agent(instruction)),
+                false => Reaction::GoOn,
+            },
+        }
+    }
+}
+
+/// What the agent hears of a machine, and of what it is to do.
+fn told_agent(instruction: &str) -> String {
+    format!(
+        "<instruction>An answering machine has taken this call: nobody listens, and nobody will \
+         answer. Leave a message as you are told here, then hang up at once. {instruction}\
+         </instruction>"
+    )
+}
+
+/// The longest that Twilio may take to say a text: with a slow voice, and some time to begin.
+pub fn time_to_say(text: &str) -> Duration {
+    let characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    SAY_BEGINS.saturating_add(SAY_CHARACTER.saturating_mul(characters))
+}
+
+/// From the request to the first word.
+const SAY_BEGINS: Duration = Duration::from_secs(15);
+/// Half as fast as people speak.
+const SAY_CHARACTER: Duration = Duration::from_millis(125);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn detection(on_machine: OnMachine) -> MachineDetection {
+        MachineDetection { mode: DetectionMode::Enable, on_machine }
+    }
+
+    #[test]
+    fn a_person_is_never_disturbed() {
+        let fixed = Message::Fixed("Hello".into());
+        let told = Message::ToldAgent("Say hello.".into());
+        let messages = [fixed, told].map(OnMachine::LeaveMessage);
+        for on_machine in [OnMachine::HangUp, OnMachine::GoOn].into_iter().chain(messages) {
+            let detection = detection(on_machine);
+            for answered_by in [AnsweredBy::Human, AnsweredBy::Unknown] {
+                assert_eq!(detection.reaction(answered_by, true), Reaction::GoOn);
+            }
+        }
+    }
+
+    #[test]
+    fn a_machine_is_dealt_with_as_was_asked_for() {
+        let react = |on_machine| detection(on_machine).reaction(AnsweredBy::MachineEndBeep, true);
+        assert_eq!(react(OnMachine::HangUp), Reaction::HangUp);
+        assert_eq!(react(OnMachine::GoOn), Reaction::GoOn);
+        let say = react(OnMachine::LeaveMessage(Message::Fixed("Call us.".into())));
+        assert_eq!(say, Reaction::Say("Call us.".into()));
+        let told = OnMachine::LeaveMessage(Message::ToldAgent("Ask for a call back.".into()));
+        let Reaction::TellAgent(text) = react(told.clone()) else { panic!("it is told") };
+        assert!(text.contains("answering machine") && text.contains("Ask for a call back."));
+        let alone = detection(told.clone()).reaction(AnsweredBy::MachineStart, false);
+        assert_eq!(alone, Reaction::GoOn, "there is no agent to be told");
+        assert_eq!(detection(told).reaction(AnsweredBy::Fax, true), Reaction::HangUp);
+    }
+
+    #[test]
+    fn a_long_message_has_a_long_time() {
+        assert!(time_to_say("") >= Duration::from_secs(10));
+        assert!(time_to_say(&"x".repeat(3_000)) >= Duration::from_secs(300));
+    }
 
     #[test]
     fn every_word_of_twilios_is_read_as_it_is_written() {

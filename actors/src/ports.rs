@@ -252,6 +252,16 @@ pub trait Telephony: Send + Sync {
         account: &TwilioAccount,
         sid: &CallSid,
     ) -> Result<Option<PhoneCall>, VendorError>;
+
+    /// Has Twilio say a text in a call that is in progress, whatever goes on there, and then end
+    /// the call. Its media stream is over then. The text has at most 3,000 characters or so: Twilio
+    /// takes 4,000 with all that goes around it.
+    async fn say_and_hang_up(
+        &self,
+        account: &TwilioAccount,
+        sid: &CallSid,
+        text: &str,
+    ) -> Result<(), VendorError>;
 }
 
 /// The agent side: Ultravox's REST API.
@@ -263,6 +273,15 @@ pub trait VoiceAgents: Send + Sync {
         account: &UltravoxAccount,
         call: &NewAgentCall,
     ) -> Result<AgentCall, VendorError>;
+
+    /// Tells an agent that is joined something it is to react to at once. Sent once: after
+    /// [`VendorError::OutcomeUnknown`] it may have heard.
+    async fn tell(
+        &self,
+        account: &UltravoxAccount,
+        agent: &AgentCall,
+        text: &str,
+    ) -> Result<(), VendorError>;
 
     /// Gives back an agent nobody will talk to, so that it does not hold a slot until its join
     /// timeout: joins and closes at once. Best effort.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actors::ids::{CallSid, PhoneNumber};
-use actors::ports::{NewPhoneCall, PhoneCall, Telephony, TwilioAccount, Vendor, VendorError};
+use actors::ports::{
+    Detection, NewPhoneCall, PhoneCall, Telephony, TwilioAccount, Vendor, VendorError,
+};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::{Client, Method, RequestBuilder};
@@ -18,6 +20,7 @@ use url::Url;
 use super::http::{Answer, ClientSetupError, HttpSettings, Operation, VendorHttp};
 use super::retry::Repeat;
 use super::{RequestObserver, problem};
+use crate::webhooks::twiml::{self, Verb};
 
 mod wire;
 
@@ -31,6 +34,8 @@ const FETCH: Operation =
     Operation { label: "fetch", phrase: "fetch the call", repeat: Repeat::Idempotent };
 const HANG_UP: Operation =
     Operation { label: "hang_up", phrase: "end the call", repeat: Repeat::Idempotent };
+/// A second copy would be said from its beginning.
+const SAY: Operation = Operation { label: "say", phrase: "say a message", repeat: Repeat::Harmful };
 const VERIFY: Operation =
     Operation { label: "verify", phrase: "read the account", repeat: Repeat::Idempotent };
 
@@ -170,7 +175,7 @@ impl Telephony for TwilioClient {
         let ring_seconds = whole_seconds(call.ring_timeout, RING_SECONDS).to_string();
         let call_seconds = whole_seconds(call.time_limit, CALL_SECONDS).to_string();
         // One parameter for each event: joined by spaces they are misread (warning 21626).
-        let form = [
+        let mut form = vec![
             ("To", call.to.as_str()),
             ("From", account.phone_number.as_str()),
             ("Url", call.answer_url.as_str()),
@@ -182,6 +187,15 @@ impl Telephony for TwilioClient {
             ("Timeout", ring_seconds.as_str()),
             ("TimeLimit", call_seconds.as_str()),
         ];
+        if let Some(Detection { mode, url }) = &call.detection {
+            form.extend([
+                ("MachineDetection", mode.as_str()),
+                // Or Twilio would keep a person waiting in silence for its verdict.
+                ("AsyncAmd", "true"),
+                ("AsyncAmdStatusCallback", url.as_str()),
+                ("AsyncAmdStatusCallbackMethod", "POST"),
+            ]);
+        }
         let url = self.calls_url(account);
         let answer = self.send(&PLACE, account, |http| http.post(url.clone()).form(&form)).await?;
         let placed: CallWire = answer.json()?;
@@ -269,6 +283,22 @@ impl Telephony for TwilioClient {
             Err(error) => Err(error),
         }
     }
+
+    async fn say_and_hang_up(
+        &self,
+        account: &TwilioAccount,
+        sid: &CallSid,
+        text: &str,
+    ) -> Result<(), VendorError> {
+        let url = self.call_url(account, sid);
+        let form = [("Twiml", message_and_end(text))];
+        self.send(&SAY, account, |http| http.post(url.clone()).form(&form)).await.map(drop)
+    }
+}
+
+/// Says a text once, then hangs up.
+fn message_and_end(text: &str) -> String {
+    twiml::document(&[Verb::Say { text, language: None, voice: None }, Verb::Hangup])
 }
 
 fn whole_seconds(duration: Duration, (least, most): (u64, u64)) -> u64 {

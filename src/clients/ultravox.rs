@@ -20,7 +20,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use url::Url;
@@ -228,6 +228,16 @@ impl VoiceAgents for UltravoxClient {
             None => return Err(answer.unusable("the answer has no join URL")),
         };
         Ok(AgentCall { ultravox_call_id: created.call_id, join_url })
+    }
+
+    async fn tell(
+        &self,
+        account: &UltravoxAccount,
+        agent: &AgentCall,
+        text: &str,
+    ) -> Result<(), VendorError> {
+        let message = json!({ "type": "user_text_message", "text": text, "urgency": "immediate" });
+        self.send_data_message(account, &agent.ultravox_call_id, &message).await
     }
 
     async fn release(&self, agent: &AgentCall) {

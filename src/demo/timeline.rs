@@ -36,6 +36,7 @@ fn describe(event: &CallEvent) -> Option<(&'static str, String)> {
         CallEvent::Placed { .. } => ("call", "Twilio has accepted the call".into()),
         CallEvent::Ringing => ("call", "the phone rings".into()),
         CallEvent::Answered => ("call", "answered".into()),
+        CallEvent::AnsweredBy { answered_by } => ("call", format!("answered by: {answered_by}")),
         CallEvent::StreamStarted { .. } => ("call", "Twilio's media stream is up".into()),
         CallEvent::AgentJoined => ("call", "the agent has joined".into()),
         CallEvent::FirstAgentAudio { after_answer_ms } => {

@@ -93,6 +93,10 @@ fn routes(app: &mut web::ServiceConfig) {
                         .route(web::post().to(webhooks::calls::status)),
                 )
                 .service(
+                    web::resource(tail(paths::MACHINE))
+                        .route(web::post().to(webhooks::calls::machine)),
+                )
+                .service(
                     web::resource(tail(paths::STREAM_STATUS))
                         .route(web::post().to(webhooks::calls::stream_status)),
                 )

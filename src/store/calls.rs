@@ -21,7 +21,7 @@ macro_rules! call_columns {
     () => {
         "id, company_id, node_id, direction, to_number, from_number, agent_id, call_sid, \
          stream_sid, ultravox_call_id, join_url, status, end_reason, detail, created_at, answered_at, \
-         ended_at, duration_ms, updated_at"
+         ended_at, duration_ms, answered_by, updated_at"
     };
 }
 pub(super) use call_columns;

@@ -7,6 +7,7 @@ use std::time::Duration;
 pub use actors::call::Direction;
 use actors::call::{CallEvent, CallStatus, EndReason};
 use actors::ids::{AgentId, CallId, CallSid, CompanyId, Party, StreamSid};
+use actors::machine::AnsweredBy;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -128,6 +129,8 @@ pub struct CallRow {
     pub ended_at: Option<Timestamp>,
     /// From answer to end.
     pub duration: Option<Duration>,
+    /// Who or what took it, where Twilio was asked to find out and has.
+    pub answered_by: Option<AnsweredBy>,
     /// When the row last changed.
     pub updated_at: Timestamp,
 }
@@ -164,6 +167,7 @@ pub(super) struct RawCall {
     answered_at: Option<i64>,
     ended_at: Option<i64>,
     duration_ms: Option<i64>,
+    answered_by: Option<String>,
     updated_at: i64,
 }
 
@@ -206,6 +210,7 @@ impl RawCall {
                 .map(|ms| u64::try_from(ms).map(Duration::from_millis))
                 .transpose()
                 .map_err(|error| row.unreadable("duration_ms", error))?,
+            answered_by: self.answered_by.as_deref().map(AnsweredBy::from),
             updated_at: row.time("updated_at", self.updated_at)?,
         })
     }

@@ -161,6 +161,7 @@ impl Store {
                 (AGENT_READY, vec![text(&agent.ultravox_call_id), Some(join_url)], None)
             }
             CallUpdate::Placed(sid) => (PLACED, vec![text(sid.as_str())], None),
+            CallUpdate::AnsweredBy(by) => (ANSWERED_BY, vec![text(by.as_str())], None),
             CallUpdate::StreamStarted(sid) => (STREAM_STARTED, vec![text(sid.as_str())], None),
             CallUpdate::Status(status) => {
                 let sql = match status {
@@ -230,6 +231,9 @@ const PLACED: &str =
 const STREAM_STARTED: &str =
     concat!("UPDATE calls SET updated_at = $2, stream_sid = $3 WHERE id = $1 AND ", live!());
 
+const ANSWERED_BY: &str =
+    "UPDATE calls SET updated_at = $2, answered_by = $3 WHERE id = $1 AND answered_by IS NULL";
+
 /// `$3` is the new status, `$4` to `$6` those it may follow.
 const NOT_YET_ANSWERED: &str =
     "UPDATE calls SET updated_at = $2, status = $3 WHERE id = $1 AND status IN ($4, $5, $6)";
@@ -272,6 +276,7 @@ pub(super) const ALL: &[&str] = &[
     AGENT_READY,
     PLACED,
     STREAM_STARTED,
+    ANSWERED_BY,
     NOT_YET_ANSWERED,
     ANSWERED,
     OVER,

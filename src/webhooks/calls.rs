@@ -8,7 +8,10 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use actors::call::{CallStatus, CallUpdate, EndReason};
-use actors::call_session::{AfterStream, AnswerCall, ConnectEnded, PhoneNews, StreamReport};
+use actors::call_session::{
+    AfterStream, AnswerCall, ConnectEnded, MachineNews, PhoneNews, StreamReport,
+};
+use actors::machine::AnsweredBy;
 use actors::ports::{CallLog as _, Telephony as _};
 use tracing::{info, warn};
 
@@ -85,6 +88,37 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
         true => CallUpdate::Ended { status, reason, detail: None, duration: None },
     };
     context.journal.record(news.id, update);
+}
+
+/// Serves `POST /twilio/machine/{call_id}`: who took the call. Said once at most.
+pub(crate) async fn machine(news: News, context: web::Data<Context>) -> HttpResponse {
+    let Some(word) = news.form.get("AnsweredBy") else {
+        return reject(&context, StatusCode::BAD_REQUEST, "no_answered_by");
+    };
+    let answered_by = AnsweredBy::from(word);
+    match context.registry.get(news.id) {
+        Some((_, call)) => {
+            if call.send(MachineNews { call_sid: news.call_sid, answered_by }).await.is_err() {
+                warn!(call.id = %news.id, "call {} could not be told who took it", news.id);
+            }
+        }
+        None => late_verdict(&context, news, answered_by).await,
+    }
+    HttpResponse::NoContent().finish()
+}
+
+/// Who took a call that is not live here: still worth knowing, but nothing to act on.
+async fn late_verdict(context: &Context, news: News, answered_by: AnsweredBy) {
+    context.journal.flush(FLUSH_LIMIT).await;
+    match context.store.call(news.id).await {
+        Ok(Some(row)) if row.call_sid.as_ref() == Some(&news.call_sid) => {
+            context.journal.record(news.id, CallUpdate::AnsweredBy(answered_by));
+        }
+        Ok(_) => warn!(call.id = %news.id, "call {} was told who took another call", news.id),
+        Err(error) => {
+            warn!(call.id = %news.id, %error, "who took call {} is not stored", news.id);
+        }
+    }
 }
 
 /// Serves `POST /twilio/stream-status/{call_id}`: how the media stream fares, seen from Twilio.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actors::call::CallStatus;
 use actors::ids::CompanyId;
-use actors::ports::{NewPhoneCall, PhoneCall, Telephony, Urgency, VendorError};
+use actors::machine::DetectionMode;
+use actors::ports::{Detection, NewPhoneCall, PhoneCall, Telephony, Urgency, VendorError};
 use callspan::clients::TwilioClient;
 
 use crate::server::{AC, CA, Reply, Seen, Stub, Witness, reply, settings, twilio_account};
@@ -73,6 +74,47 @@ async fn a_call_is_placed_with_every_parameter_twilio_needs() {
         ("TimeLimit", "3600"),
     ];
     assert_eq!(seen.form(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[actix_web::test]
+async fn machines_are_detected_while_the_call_goes_on() {
+    let url = "https://bridge.example.com/twilio/machine/1".to_owned();
+    for (mode, word) in
+        [(DetectionMode::Enable, "Enable"), (DetectionMode::DetectMessageEnd, "DetectMessageEnd")]
+    {
+        let twilio = Stub::start([reply(201, CREATED)]);
+        let detection = Some(Detection { mode, url: url.clone() });
+        let new = NewPhoneCall { detection, ..new_call() };
+        client(&twilio.url).place(&twilio_account(), &new).await.expect("a call");
+        let form = twilio.only().form();
+        let expected = [
+            ("MachineDetection", word),
+            ("AsyncAmd", "true"),
+            ("AsyncAmdStatusCallback", url.as_str()),
+            ("AsyncAmdStatusCallbackMethod", "POST"),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert!(form.ends_with(&expected), "{form:?}");
+    }
+}
+
+#[actix_web::test]
+async fn a_message_is_said_once_and_ends_the_call() {
+    let sid = CA.parse().expect("a sid");
+    let twilio = Stub::start([reply(200, CREATED)]);
+    let text = "Fish & Chips: </Say><Dial>+1</Dial>";
+    let said = client(&twilio.url).say_and_hang_up(&twilio_account(), &sid, text).await;
+    assert_eq!(said, Ok(()));
+    let seen = twilio.only();
+    assert_eq!(seen.path, format!("/2010-04-01/Accounts/{AC}/Calls/{CA}.json"));
+    let twiml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Response><Say>Fish &amp; Chips: \
+                 &lt;/Say&gt;&lt;Dial&gt;+1&lt;/Dial&gt;</Say><Hangup/></Response>";
+    assert_eq!(seen.form(), [("Twiml".to_owned(), twiml.to_owned())]);
+
+    let over = r#"{"code":21220,"message":"Call is not in-progress. Cannot redirect."}"#;
+    let twilio = Stub::start([reply(400, over)]);
+    let refused = client(&twilio.url).say_and_hang_up(&twilio_account(), &sid, text).await;
+    assert!(matches!(refused, Err(VendorError::Refused { code: Some(21_220), .. })));
 }
 
 #[actix_web::test]

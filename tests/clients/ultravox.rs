@@ -244,6 +244,15 @@ async fn a_message_is_sent_once_and_unchanged() {
     assert!(seen.path.starts_with("/api/calls/a"), "{}", seen.path);
     assert!(seen.path.ends_with("/send_data_message"), "{}", seen.path);
 
+    let ultravox = Stub::start([reply(204, "")]);
+    let join_url = SecretString::from(JOIN_URL);
+    let agent = AgentCall { ultravox_call_id: "call-1".into(), join_url };
+    assert_eq!(client(&ultravox.url).tell(&account, &agent, "Hi").await, Ok(()));
+    let seen = ultravox.only();
+    assert_eq!(seen.path, "/api/calls/call-1/send_data_message");
+    let now = json!({ "type": "user_text_message", "text": "Hi", "urgency": "immediate" });
+    assert_eq!(seen.json(), now);
+
     let ultravox = Stub::start([reply(422, r#"{"detail":"Call is not active"}"#)]);
     let error = client(&ultravox.url).send_data_message(&account, "call-1", &message).await;
     assert!(matches!(error, Err(VendorError::Refused { status: 422, .. })), "{error:?}");

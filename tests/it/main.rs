@@ -22,6 +22,7 @@ mod harness;
 mod inbound;
 mod initiate_call;
 mod interruption;
+mod machines;
 mod outcomes;
 mod platform;
 mod process;

@@ -30,9 +30,11 @@ async fn webhooks_that_twilio_did_not_sign_are_turned_away() {
         ("CallSid", call.phone.sid()),
         ("CallStatus", "completed"),
         ("StreamEvent", "stream-error"),
+        ("AnsweredBy", "machine_start"),
     ]);
     let token = app.twilio.auth_token().to_owned();
-    let urls = [&hooks.answer, &hooks.status, &hooks.stream_status, &hooks.stream_ended];
+    let urls =
+        [&hooks.answer, &hooks.status, &hooks.stream_status, &hooks.stream_ended, &hooks.machine];
     for (n, url) in urls.into_iter().enumerate() {
         let none = app.post_form(url, None, &fields).await;
         assert_turned_away(&app, none, 403, "missing", (n + 1) as f64).await;
@@ -102,7 +104,7 @@ async fn webhooks_without_what_they_need_are_bad_requests() {
     let call = app.live_call().await;
     let (hooks, sid) = (app.hooks(), call.phone.sid());
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, f64);
-    let cases: [Case<'_>; 7] = [
+    let cases: [Case<'_>; 8] = [
         (&hooks.status, &[("CallStatus", "completed")], "no_call_sid", 1.0),
         (&hooks.status, &[("CallSid", "SM1"), ("CallStatus", "completed")], "no_call_sid", 2.0),
         (&hooks.answer, &[], "no_call_sid", 3.0),
@@ -110,6 +112,7 @@ async fn webhooks_without_what_they_need_are_bad_requests() {
         (&hooks.status, &[("CallSid", sid), ("CallStatus", "")], "no_call_status", 2.0),
         (&hooks.status, &[("CallSid", sid), ("CallStatus", "asleep")], "no_call_status", 3.0),
         (&hooks.stream_status, &[("CallSid", sid)], "no_stream_event", 1.0),
+        (&hooks.machine, &[("CallSid", sid)], "no_answered_by", 1.0),
     ];
     for (url, fields, reason, count) in cases {
         let answer = app.webhook(url, fields).await;
@@ -132,6 +135,8 @@ async fn news_of_another_call_does_not_touch_this_one() {
     assert!(!answered.body.contains("<Stream"), "the token is not for that call: {answered:?}");
     let left = app.webhook(&hooks.stream_ended, &[("CallSid", other)]).await;
     assert_eq!(left.status, 200);
+    let machine = [("CallSid", other), ("AnsweredBy", "machine_start")];
+    assert_eq!(app.webhook(&hooks.machine, &machine).await.status, 204);
     let broken = [("CallSid", other), ("StreamEvent", "stream-error"), ("StreamError", "x")];
     assert_eq!(app.webhook(&hooks.stream_status, &broken).await.status, 204);
     assert_unharmed(&app, &call).await;
@@ -144,7 +149,9 @@ async fn webhooks_are_posted_and_nothing_else() {
     let app = TestApp::start().await;
     let call = app.live_call().await;
     let hooks = app.hooks();
-    for url in [&hooks.answer, &hooks.status, &hooks.stream_status, &hooks.stream_ended] {
+    for url in
+        [&hooks.answer, &hooks.status, &hooks.stream_status, &hooks.stream_ended, &hooks.machine]
+    {
         let signature = signature::sign(app.twilio.auth_token(), url, &[]);
         let request = app.http.get(url).header("X-Twilio-Signature", signature);
         assert_eq!(Answer::to(request).await.status, 405, "{url}");

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::bridge::Notice;
 use crate::call::{CallStatus, Direction, EndReason};
 use crate::ids::{CallId, CallSid, CompanyId, PhoneNumber};
-use crate::machine::MachineDetection;
+use crate::machine::{AnsweredBy, MachineDetection};
 use crate::ports::{AgentSource, TwilioAccount, UltravoxAccount, Urgency, VendorError};
 use crate::stream::StreamTicket;
 
@@ -108,6 +108,16 @@ pub struct PhoneNews {
     pub call_sid: CallSid,
     /// How it stands.
     pub status: CallStatus,
+}
+
+/// Twilio has found out who took the call.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct MachineNews {
+    /// Twilio's id, as the callback has it.
+    pub call_sid: CallSid,
+    /// A person, a machine, or neither for sure.
+    pub answered_by: AnsweredBy,
 }
 
 /// Twilio asks what to do with the answered call. The answer is the stream's one-time token.

@@ -99,6 +99,15 @@ impl Telephony for World {
         self.hung_up.lock().expect("nothing panics while it is held").push(sid.clone());
         Ok(None)
     }
+
+    async fn say_and_hang_up(
+        &self,
+        _: &TwilioAccount,
+        _: &CallSid,
+        _: &str,
+    ) -> Result<(), VendorError> {
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -111,6 +120,10 @@ impl VoiceAgents for World {
         self.created.fetch_add(1, Ordering::SeqCst);
         let join_url = "wss://host/calls/1".to_owned().into();
         Ok(AgentCall { ultravox_call_id: "1".into(), join_url })
+    }
+
+    async fn tell(&self, _: &UltravoxAccount, _: &AgentCall, _: &str) -> Result<(), VendorError> {
+        Ok(())
     }
 
     async fn release(&self, _: &AgentCall) {

@@ -79,9 +79,30 @@ pub(crate) struct CallPlan {
 
 /// Answering machine detection, as asked for.
 #[derive(Clone, Debug)]
-pub(crate) enum Detection {
-    Sync,
-    Async { callback: Option<String>, method: String },
+pub(crate) struct Detection {
+    /// `DetectMessageEnd`: a machine is not reported before its greeting is over.
+    pub(crate) awaits_end: bool,
+    /// Where the verdict is reported; without it the TwiML waits for the verdict.
+    pub(crate) later: Option<LateVerdict>,
+}
+
+impl Detection {
+    /// The verdict as this mode words it.
+    pub(crate) fn verdict(&self, answered_by: &str) -> String {
+        let words = match (self.awaits_end, answered_by) {
+            (true, "machine_start") => "machine_end_other",
+            (false, machine) if machine.starts_with("machine_end") => "machine_start",
+            _ => answered_by,
+        };
+        words.to_owned()
+    }
+}
+
+/// Asynchronous detection: the call goes on, and the verdict is a callback.
+#[derive(Clone, Debug)]
+pub(crate) struct LateVerdict {
+    pub(crate) callback: Option<String>,
+    pub(crate) method: String,
 }
 
 /// A mark the service sent.
@@ -350,4 +371,20 @@ impl CallState {
 /// A new id: two letters and 32 lower-case hex digits.
 pub(crate) fn new_sid(prefix: &str) -> String {
     format!("{prefix}{}", uuid::Uuid::new_v4().simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_is_worded_as_the_mode_allows() {
+        let verdict = |awaits_end, by: &str| Detection { awaits_end, later: None }.verdict(by);
+        assert_eq!(verdict(false, "machine_end_beep"), "machine_start");
+        assert_eq!(verdict(true, "machine_end_beep"), "machine_end_beep");
+        assert_eq!(verdict(true, "machine_start"), "machine_end_other");
+        for by in ["human", "fax", "unknown"] {
+            assert_eq!((verdict(false, by), verdict(true, by)), (by.to_owned(), by.to_owned()));
+        }
+    }
 }

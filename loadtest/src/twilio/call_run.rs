@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::account::Account;
-use super::call::{Call, CallLines, Detection, Interrupt, lock};
+use super::call::{Call, CallLines, Interrupt, LateVerdict, lock};
 use super::callbacks::{
     Fields, Lane, LiveCall, Settling, deliver, delivery, event_of, field, iso_nanoseconds,
     status_fields, voice_fields,
@@ -177,32 +177,29 @@ impl CallRun {
         }
         let plan = lock(&self.call.plan).clone();
         let mut extra = Fields::new();
-        match plan.detection {
-            Some(Detection::Sync) => {
-                if self.pause(self.behaviour.detection).await {
-                    return;
+        if let Some(detection) = plan.detection {
+            let verdict = detection.verdict(&self.behaviour.answered_by);
+            match detection.later {
+                Some(later) => self.detect_later(verdict, later),
+                None => {
+                    if self.pause(self.behaviour.detection).await {
+                        return;
+                    }
+                    extra.push(field("AnsweredBy", &verdict));
+                    self.call.update(|state| {
+                        state.change(|next| next.answered_by = Some(verdict));
+                    });
                 }
-                self.detected();
-                extra.push(field("AnsweredBy", &self.behaviour.answered_by));
             }
-            Some(Detection::Async { callback, method }) => self.detect_later(callback, &method),
-            None => {}
         }
         self.run_twiml(plan.source, plan.fallback, extra).await;
     }
 
-    fn detected(&self) {
-        let answered_by = self.behaviour.answered_by.clone();
-        self.call.update(|state| state.change(|next| next.answered_by = Some(answered_by)));
-    }
-
     /// Asynchronous detection: one callback, unless the call is over by then.
-    fn detect_later(&self, callback: Option<String>, method: &str) {
+    fn detect_later(&self, answered_by: String, LateVerdict { callback, method }: LateVerdict) {
         let after = self.behaviour.detection;
-        let answered_by = self.behaviour.answered_by.clone();
         let settling = self.settling.clone();
         let auth_token = self.account.options.auth_token.clone();
-        let method = method.to_owned();
         self.world.runtime.spawn(async move {
             tokio::time::sleep(after).await;
             let call = &settling.call;

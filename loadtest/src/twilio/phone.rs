@@ -93,6 +93,13 @@ impl PhoneBehaviour {
         self
     }
 
+    /// Is found out after this long.
+    #[must_use]
+    pub fn detected_after(mut self, detection: Duration) -> Self {
+        self.detection = detection;
+        self
+    }
+
     /// Follows a script once a media stream is up.
     #[must_use]
     pub fn following(mut self, script: CallerScript) -> Self {
@@ -107,7 +114,9 @@ impl PhoneBehaviour {
         self
     }
 
-    /// Is found to be this by answering machine detection: `human`, `machine_start`, …
+    /// Is found to be this by answering machine detection: `human`, `machine_start`, `fax`, … The
+    /// mode that was asked for says whether a machine is reported as `machine_start` or as one of
+    /// `machine_end_beep`, `machine_end_silence` and `machine_end_other`.
     #[must_use]
     pub fn detected_as(mut self, answered_by: &str) -> Self {
         answered_by.clone_into(&mut self.answered_by);

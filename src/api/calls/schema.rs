@@ -1,6 +1,7 @@
 //! Calls as they are written in requests and answers.
 
 use actors::call::{CallStatus, Speaker};
+use actors::machine::AnsweredBy;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -107,6 +108,9 @@ pub(crate) struct CallBody<'a> {
     duration_seconds: Option<f64>,
     /// Why it is over, as a word.
     end_reason: Option<&'static str>,
+    /// Who or what took it, in Twilio's words, where Twilio was asked to find out and has.
+    #[schema(schema_with = anybody_or_null)]
+    answered_by: Option<&'static str>,
     /// What went wrong, in the vendor's words.
     detail: Option<&'a str>,
     /// Ultravox's id of the conversation.
@@ -132,6 +136,7 @@ impl<'a> From<&'a CallRow> for CallBody<'a> {
             ended_at: row.ended_at.map(milliseconds),
             duration_seconds: row.duration.map(|duration| duration.as_secs_f64()),
             end_reason: row.end_reason.map(|reason| reason.as_str()),
+            answered_by: row.answered_by.map(AnsweredBy::as_str),
             detail: row.detail.as_deref(),
             ultravox_call_id: row.ultravox_call_id.as_deref(),
         }
@@ -240,6 +245,10 @@ pub(super) fn any_status() -> Object {
 
 pub(super) fn any_direction() -> Object {
     word(["inbound", "outbound"])
+}
+
+fn anybody_or_null() -> Object {
+    word_or_null(AnsweredBy::ALL.map(AnsweredBy::as_str))
 }
 
 fn urgency() -> Object {

@@ -134,6 +134,7 @@ impl TestApp {
         let of = |kind: &str| status.replace("/status/", kind);
         Hooks {
             answer: field("Url"),
+            machine: of("/machine/"),
             stream_status: of("/stream-status/"),
             stream_ended: of("/stream-ended/"),
             media: of("/status/").replace("/twilio/status/", "/media/").replace("http:", "ws:"),
@@ -188,6 +189,7 @@ impl TestApp {
 pub(crate) struct Hooks {
     pub(crate) answer: String,
     pub(crate) status: String,
+    pub(crate) machine: String,
     pub(crate) stream_status: String,
     pub(crate) stream_ended: String,
     pub(crate) media: String,
@@ -201,6 +203,7 @@ impl Hooks {
         Hooks {
             answer: other(&self.answer),
             status: other(&self.status),
+            machine: other(&self.machine),
             stream_status: other(&self.stream_status),
             stream_ended: other(&self.stream_ended),
             media: other(&self.media),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::ApiError;
 use super::params::Params;
 use crate::twilio::account::Account;
-use crate::twilio::call::{Call, CallPlan, Detection, Source};
+use crate::twilio::call::{Call, CallPlan, Detection, LateVerdict, Source};
 use crate::twilio::world::World;
 
 const KNOWN: &[&str] = &[
@@ -187,8 +187,9 @@ fn detection(world: &World, params: &Params) -> Result<Option<Detection>, ApiErr
     };
     let callback = params.url("AsyncAmdStatusCallback", 21_609)?;
     let method = params.method("AsyncAmdStatusCallbackMethod")?;
-    match params.get("MachineDetection") {
-        Some("Enable" | "DetectMessageEnd") => {}
+    let awaits_end = match params.get("MachineDetection") {
+        Some("Enable") => false,
+        Some("DetectMessageEnd") => true,
         Some(other) => {
             world.violation(None, format!("MachineDetection is {other:?}"));
             return Ok(None);
@@ -199,9 +200,12 @@ fn detection(world: &World, params: &Params) -> Result<Option<Detection>, ApiErr
             }
             return Ok(None);
         }
-    }
+    };
     if params.get("SendDigits").is_some() {
         return Ok(None);
     }
-    Ok(Some(if is_async { Detection::Async { callback, method } } else { Detection::Sync }))
+    if callback.is_some() && !is_async {
+        world.violation(None, "AsyncAmdStatusCallback without AsyncAmd");
+    }
+    Ok(Some(Detection { awaits_end, later: is_async.then_some(LateVerdict { callback, method }) }))
 }
