@@ -341,6 +341,8 @@ pub enum CallEvent {
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
     },
+    /// The person does not want to be called any more.
+    DoNotCall,
     /// The agent's side is over.
     AgentLeft {
         /// WebSocket close code, where there was one.

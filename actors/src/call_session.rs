@@ -331,6 +331,10 @@ impl Handler<StreamNews> for CallSession {
             Notice::Interrupted { dropped_ms, heard_ms } => {
                 self.event(CallEvent::Interrupted { dropped_ms, heard_ms });
             }
+            Notice::DoNotCall => {
+                self.event(CallEvent::DoNotCall);
+                self.ports.log.do_not_call(self.spec.id);
+            }
             Notice::Dtmf(digit) => self.event(CallEvent::Dtmf { digit }),
             Notice::AgentLeft { code, reason } => {
                 self.event(CallEvent::AgentLeft { code, reason });

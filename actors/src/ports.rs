@@ -129,6 +129,8 @@ pub struct NewAgentCall {
     pub join_timeout: Duration,
     /// How long the conversation may last.
     pub max_duration: Duration,
+    /// Whether it is given [`DO_NOT_CALL_TOOL`](crate::protocol::ultravox::DO_NOT_CALL_TOOL).
+    pub offers_do_not_call: bool,
 }
 
 /// An agent that is ready to be joined. `Debug` hides the join URL, which is a credential.
@@ -297,6 +299,10 @@ pub trait CallLog: Send + Sync {
 
     /// Adds a line to the call's timeline, written behind as well.
     fn event(&self, id: CallId, event: CallEvent);
+
+    /// The person of this call is not to be called any more by the company whose call it is. Written
+    /// behind as well, and never lost for want of room.
+    fn do_not_call(&self, id: CallId);
 
     /// Which of these calls of Twilio's are not ours yet.
     async fn unclaimed(&self, sids: Vec<CallSid>) -> Result<Vec<CallSid>, String>;

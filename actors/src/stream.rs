@@ -40,7 +40,13 @@ impl StreamReporter {
     /// Tells the call what happened. False when its mailbox is full: the news is lost, the audio
     /// goes on.
     pub fn news(&self, notice: Notice) -> bool {
-        self.call.as_ref().is_some_and(|call| call.try_send(StreamNews(notice)).is_ok())
+        let Some(call) = &self.call else { return false };
+        if notice == Notice::DoNotCall {
+            // A person's wish finds its way past a full mailbox. It comes once.
+            call.do_send(StreamNews(notice));
+            return true;
+        }
+        call.try_send(StreamNews(notice)).is_ok()
     }
 
     /// Tells the call that the stream is over. To be said before the phone's socket is closed, since

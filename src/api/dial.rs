@@ -97,5 +97,6 @@ fn spec(context: &Context, id: CallId, outbound: Outbound) -> CallSpec {
         max_duration: context.max_call,
         ultravox: outbound.ultravox,
         agent: Some(outbound.source),
+        offers_do_not_call: true,
     }
 }

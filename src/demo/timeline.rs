@@ -52,6 +52,7 @@ fn describe(event: &CallEvent) -> Option<(&'static str, String)> {
             ),
         ),
         CallEvent::Dtmf { digit } => ("caller", format!("presses {digit}")),
+        CallEvent::DoNotCall => ("caller", "does not want to be called any more".into()),
         CallEvent::AgentLeft { code: Some(1000 | 1005), .. } => ("agent", "hangs up".into()),
         CallEvent::AgentLeft { reason, .. } => ("agent", format!("is lost: {reason}")),
         CallEvent::StreamReport { error: Some(error), .. } => ("call", error.clone()),

@@ -19,9 +19,9 @@ use tokio::sync::{Notify, watch};
 use super::{Change, Entry, Store, StoreError};
 
 /// A thousand calls with a line a second each ride out a minute without a database; at some 200
-/// bytes a line that is 13 MB. Lines that come when it is full are refused and counted. Updates
-/// are never refused: a call has a handful of them, and no new call starts without a database, so
-/// their number is bounded by the calls that are live.
+/// bytes a line that is 13 MB. Lines that come when it is full are refused and counted. Everything
+/// else is never refused: a call has a handful of updates and at most one wish not to be called,
+/// and no new call starts without a database, so their number is bounded by the calls that are live.
 const MAX_QUEUED_EVENTS: usize = 65_536;
 
 /// Entries of one transaction: enough that its commit costs little per entry, few enough that it
@@ -151,6 +151,10 @@ impl CallLog for Journal {
 
     fn event(&self, id: CallId, event: CallEvent) {
         self.push(id, Change::Event(event));
+    }
+
+    fn do_not_call(&self, id: CallId) {
+        self.push(id, Change::DoNotCall);
     }
 
     async fn unclaimed(&self, sids: Vec<CallSid>) -> Result<Vec<CallSid>, String> {

@@ -37,6 +37,8 @@ pub enum Change {
     Update(CallUpdate),
     /// A line of its timeline.
     Event(CallEvent),
+    /// Its person is not to be called any more.
+    DoNotCall,
 }
 
 impl Store {
@@ -84,6 +86,7 @@ impl Store {
                     of_call.updates.push(self.statement(entry.call, update, entry.at)?);
                 }
                 Change::Event(event) => of_call.events.push((entry.at, event)),
+                Change::DoNotCall => of_call.unwanted_since = Some(entry.at.as_millisecond()),
             }
         }
         in_transaction!(self, |tx| {
@@ -108,6 +111,10 @@ impl Store {
                         let query = query.bind(update.at).bind(kind.as_str());
                         companies.insert(query.fetch_one(&mut *tx).await?);
                     }
+                }
+                if let Some(at) = of_call.unwanted_since {
+                    let query = sqlx::query(DO_NOT_CALL).bind(call.to_string()).bind(at);
+                    query.execute(&mut *tx).await?;
                 }
                 if let Some(ended_at) = of_call.may_end_at() {
                     let tally = sqlx::query_as(TALLY).bind(call.to_string());
@@ -199,6 +206,8 @@ impl Store {
 struct PerCall<'a> {
     updates: Vec<Statement>,
     events: Vec<(Timestamp, &'a CallEvent)>,
+    /// Since when its person is not to be called any more.
+    unwanted_since: Option<i64>,
 }
 
 impl PerCall<'_> {
@@ -253,6 +262,12 @@ const ENDED: &str = "UPDATE calls SET updated_at = $2, \
      ended_at = coalesce(ended_at, $2), answered_at = coalesce(answered_at, $2 - $9) \
      WHERE id = $1 AND end_reason IS NULL";
 
+/// Whoever was put on the list before stays there as they were. A caller who hides has no number to
+/// be kept.
+const DO_NOT_CALL: &str = "INSERT INTO do_not_call (company_id, number, source, note, created_at) \
+     SELECT company_id, person_number, 'agent', 'said in call ' || id, $2 FROM calls \
+     WHERE id = $1 AND person_number LIKE '+%' ON CONFLICT (company_id, number) DO NOTHING";
+
 /// Counts the end of a call, once.
 const TALLY: &str = concat!(
     "UPDATE calls SET tallied = 1 WHERE id = $1 AND tallied = 0 AND NOT (",
@@ -281,6 +296,7 @@ pub(super) const ALL: &[&str] = &[
     ANSWERED,
     OVER,
     ENDED,
+    DO_NOT_CALL,
     TALLY,
     TELL,
     RESERVE_LINES,

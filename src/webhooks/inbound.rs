@@ -141,6 +141,7 @@ async fn taken(context: &Context, call: Incoming) -> Result<Option<CallId>, Stor
         phone: PhoneLeg::Inbound { call_sid: call.sid },
         max_duration: context.max_call,
         agent: Some(source_of(ultravox, agent)),
+        offers_do_not_call: true,
     };
     if let Err(refusal) = context.registry.start(spec) {
         context.record_refusal(id, refusal);

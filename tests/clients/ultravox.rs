@@ -36,6 +36,7 @@ fn new_call(first_speaker: FirstSpeaker) -> NewAgentCall {
         },
         join_timeout: Duration::from_secs(90),
         max_duration: Duration::from_secs(3600),
+        offers_do_not_call: false,
     }
 }
 
@@ -81,6 +82,33 @@ async fn an_agent_is_created_with_everything_the_bridge_relies_on() {
             "metadata": { "callspanCallId": call.call_id.to_string() },
         });
         assert_eq!(seen.json(), expected);
+    }
+}
+
+#[actix_web::test]
+async fn an_agent_may_be_given_the_tool_of_people_who_want_no_calls() {
+    let stored = AgentSource::Stored {
+        ultravox_agent_id: "agent-1".into(),
+        template_context: serde_json::Map::new(),
+        first_speaker: None,
+    };
+    for agent in [new_call(FirstSpeaker::User).agent, stored] {
+        let ultravox = Stub::start([created()]);
+        let is_stored = matches!(agent, AgentSource::Stored { .. });
+        let call = NewAgentCall { agent, offers_do_not_call: true, ..new_call(FirstSpeaker::User) };
+        client(&ultravox.url).create(&ultravox_account(None), &call).await.expect("an agent");
+        let body = ultravox.only().json();
+        let (tools, position) = match is_stored {
+            // What a stored agent may do besides is its own business.
+            true => (&body["toolOverrides"]["add"], 0),
+            false => (&body["selectedTools"], 1),
+        };
+        let tools = tools.as_array().expect("tools");
+        assert_eq!(tools.len(), position + 1, "{body}");
+        let tool = &tools[position]["temporaryTool"];
+        assert_eq!(tool["modelToolName"], "doNotCall");
+        assert_eq!(tool["client"], json!({}));
+        assert!(tool["description"].as_str().is_some_and(|text| !text.is_empty()));
     }
 }
 

@@ -213,6 +213,7 @@ async fn ultravox_takes_all_that_it_is_told_of_an_agent() {
         },
         join_timeout: Duration::from_secs(90),
         max_duration: Duration::from_secs(3_600),
+        offers_do_not_call: true,
     };
     let agent = client.create(&account, &call).await.expect("an agent for the call");
     client.release(&agent).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::call::{CallEvent, EndReason, Speaker};
 use loadtest::audio::{Clip, g711};
 use loadtest::twilio::{CallerScript, Message, PhoneBehaviour, SimCall, StreamFaults};
-use loadtest::ultravox::{AgentScript, HangUpWhen};
+use loadtest::ultravox::{AgentScript, HangUpWhen, Line, Turn};
 use serde_json::json;
 
 use crate::harness::sound::{find, noise, pcm_of, recoded};
@@ -158,6 +158,53 @@ async fn a_tool_nobody_has_is_answered_once_that_it_is_undefined() {
     assert_eq!(result.get("result"), None);
     app.hang_up(&call).await;
     assert_eq!(call.agent.tool_results(&invocation).len(), 1);
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_person_who_wants_no_calls_is_put_on_the_list_by_the_agent() {
+    let script = AgentScript::Conversation(vec![
+        Turn::of(Line::murmur("I see.")).then_invoke("doNotCall", json!({})),
+        Turn::of(Line::murmur("Nobody will call you again.")).then_hang_up(),
+    ]);
+    let phone = CallerScript::new().wait_ms(200).say(Clip::CALLER_HELLO.ulaw());
+    let app = Setup::new()
+        .agents(script)
+        .phones(PhoneBehaviour::answers().following(phone))
+        .start()
+        .await;
+    let call = app.live_call().await;
+    let create = app.ultravox.requests().into_iter().find(|request| request.path == "/api/calls");
+    let tools = create.expect("an agent was asked for").body["selectedTools"].clone();
+    assert_eq!(tools[1]["temporaryTool"]["modelToolName"], "doNotCall", "{tools}");
+
+    within(PATIENCE, "the end of the call", call.phone.wait_until_settled()).await;
+    app.ended(&call.phone, EndReason::AgentHungUp).await;
+    let timeline = app.timeline(&call.phone).await;
+    let wishes = timeline.iter().filter(|event| **event == CallEvent::DoNotCall);
+    assert_eq!(wishes.count(), 1, "{timeline:?}");
+    let row = app.sql("SELECT company_id || ' ' || number || ' ' || source FROM do_not_call").await;
+    assert_eq!(row, Some(format!("1 {CALLEE} agent")));
+    // A result that is missing, late or doubled would be a complaint.
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_wish_that_the_agent_reports_twice_is_noted_once() {
+    let app = TestApp::start().await;
+    let call = app.live_call().await;
+    for _ in 0..2 {
+        let invocation = call.agent.invoke_tool("doNotCall", json!({}));
+        let result = soon("a result", call.agent.tool_result(&invocation)).await;
+        assert!(result["result"].as_str().is_some_and(|text| !text.is_empty()), "{result}");
+        assert_eq!(result.get("errorType"), None);
+        assert_eq!(call.agent.tool_results(&invocation).len(), 1);
+    }
+    app.hang_up(&call).await;
+    let timeline = app.timeline(&call.phone).await;
+    let wishes = timeline.iter().filter(|event| **event == CallEvent::DoNotCall);
+    assert_eq!(wishes.count(), 1, "{timeline:?}");
+    assert_eq!(app.sql("SELECT number FROM do_not_call").await.as_deref(), Some(CALLEE));
     app.finish().await;
 }
 

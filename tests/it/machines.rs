@@ -71,6 +71,7 @@ async fn start(
         },
         max_duration: Duration::from_secs(3_600),
         agent: is_bridged.then_some(source),
+        offers_do_not_call: is_bridged,
     };
     let Started { dialled, ended } = app.app.registry().start(spec).expect("there is room");
     let placed = soon("Twilio", dialled).await.expect("an answer").expect("a call");

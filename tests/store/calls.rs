@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use actors::call::{CallEvent, CallStatus, CallUpdate, EndReason};
 use actors::ids::{CallId, CallSid};
+use actors::machine::AnsweredBy;
 use actors::ports::AgentCall;
-use callspan::store::{NodeId, Store, StoreError};
+use callspan::store::{Change, Direction, Entry, NewCall, NodeId, Store, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::db::{COMPANY, Db, at, insert_call, new_call};
@@ -319,4 +320,64 @@ pub(crate) async fn orphans_go_to_the_node_that_takes_them(db: Db) {
     store.register(next, at(201)).await.expect("stored");
     let taken = store.take_orphans(next, at(202), at(150)).await.expect("taken");
     assert_eq!(taken.len(), 3, "whoever left in good order leaves its calls too");
+}
+
+pub(crate) async fn the_first_word_on_who_took_a_call_stands(db: Db) {
+    let store = db.store_with_company().await;
+    let call = insert_call(&store, NodeId::generate()).await;
+    assert_eq!(store.call(call).await.expect("read").expect("is there").answered_by, None);
+    let by = |answered_by| store.apply(call, CallUpdate::AnsweredBy(answered_by), at(1));
+    assert!(by(AnsweredBy::MachineEndBeep).await.expect("written"));
+    assert!(!by(AnsweredBy::Human).await.expect("written"));
+    let over = ended(CallStatus::Completed, EndReason::Machine);
+    assert!(store.apply(call, over, at(2)).await.expect("written"));
+    let row = store.call(call).await.expect("read").expect("is there");
+    assert_eq!(row.answered_by, Some(AnsweredBy::MachineEndBeep));
+    assert_eq!(row.end_reason, Some(EndReason::Machine));
+
+    // Of a call that is over it may still become known.
+    let call = insert_call(&store, NodeId::generate()).await;
+    let over = ended(CallStatus::Failed, EndReason::NeverPlaced);
+    assert!(store.apply(call, over, at(3)).await.expect("written"));
+    let late = CallUpdate::AnsweredBy(AnsweredBy::Human);
+    assert!(store.apply(call, late, at(4)).await.expect("written"));
+    let row = store.call(call).await.expect("read").expect("is there");
+    assert_eq!((row.answered_by, row.status), (Some(AnsweredBy::Human), CallStatus::Failed));
+    assert_eq!(row.end_reason, Some(EndReason::NeverPlaced));
+}
+
+pub(crate) async fn whoever_wants_no_calls_is_put_on_the_list_once(db: Db) {
+    let store = db.store_with_company().await;
+    let node = NodeId::generate();
+    let called = insert_call(&store, node).await;
+    let caller =
+        |from: &str| NewCall { from: from.into(), direction: Direction::Inbound, ..new_call(node) };
+    let (known, hidden) = (caller("+12125550177"), caller("anonymous"));
+    for (n, call) in [&known, &hidden].into_iter().enumerate() {
+        let sid = sid(u32::try_from(n).expect("two"));
+        assert!(store.insert_inbound(call, &sid).await.expect("stored"));
+    }
+    let wish = |call, ms| Entry { call, at: at(ms), change: Change::DoNotCall };
+    let wishes = [wish(called, 1), wish(known.id, 2), wish(hidden.id, 3), wish(called, 4)];
+    store.write(&wishes).await.expect("written");
+    store.write(&[wish(called, 5)]).await.expect("written");
+
+    let list = db.text(
+        "SELECT CAST(count(*) AS TEXT) || ' ' || min(number) || ' ' || max(number) || ' ' || \
+         min(source) FROM do_not_call WHERE company_id = 1",
+    );
+    let expected = "2 +12125550123 +12125550177 agent";
+    assert_eq!(
+        list.await.as_deref(),
+        Some(expected),
+        "both people, once each, and no lines of ours"
+    );
+    let note = db.text("SELECT note FROM do_not_call WHERE number = '+12125550123'").await;
+    assert_eq!(note, Some(format!("said in call {called}")));
+
+    // Whoever was on the list for another reason stays there for that reason.
+    db.execute("UPDATE do_not_call SET source = 'api' WHERE number = '+12125550123'").await;
+    store.write(&[wish(called, 6)]).await.expect("written");
+    let source = db.text("SELECT source FROM do_not_call WHERE number = '+12125550123'").await;
+    assert_eq!(source.as_deref(), Some("api"));
 }

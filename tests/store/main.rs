@@ -70,6 +70,8 @@ on_both_engines! {
     calls::an_end_fills_in_what_a_callback_could_not_know,
     calls::of_many_ends_at_once_one_counts,
     calls::calls_are_found_by_twilios_id,
+    calls::the_first_word_on_who_took_a_call_stands,
+    calls::whoever_wants_no_calls_is_put_on_the_list_once,
     calls::a_timeline_keeps_its_order,
     calls::two_writers_of_one_timeline_leave_no_gap,
     calls::lines_of_an_unknown_call_are_refused_whole,

@@ -116,6 +116,8 @@ pub enum Notice {
     },
     /// A key was pressed.
     Dtmf(char),
+    /// The person does not want to be called any more. Said once.
+    DoNotCall,
     /// The agent's socket is over.
     AgentLeft {
         /// WebSocket close code.

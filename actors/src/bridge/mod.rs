@@ -96,6 +96,8 @@ pub struct Bridge {
     /// The person's words that the agent has answered, by the time they ended.
     answered_voice: Option<Instant>,
     has_spoken: bool,
+    /// The person wants no more calls, and that has been told.
+    is_unwanted: bool,
     probe_due: bool,
     phone_flood: FloodGuard,
     agent_flood: FloodGuard,
@@ -119,6 +121,7 @@ impl Bridge {
             audible_until: None,
             answered_voice: None,
             has_spoken: false,
+            is_unwanted: false,
             probe_due: false,
             phone_flood: FloodGuard::new(now),
             agent_flood: FloodGuard::new(now),
@@ -376,14 +379,27 @@ impl Bridge {
                 }
             }
             ultravox::Event::ClientToolInvocation { tool_name, invocation_id } => {
-                let error_message = format!("there is no tool named {tool_name}");
-                self.tell_agent(&ultravox::Command::ClientToolResult {
-                    invocation_id: &invocation_id,
-                    error_type: "undefined",
-                    error_message: &error_message,
-                });
+                self.tool_invoked(&tool_name, &invocation_id);
             }
             ultravox::Event::UserStoppedSpeaking | ultravox::Event::Other => {}
+        }
+    }
+
+    /// Answers the agent, whose conversation stands still until then.
+    fn tool_invoked(&mut self, tool: &str, invocation_id: &str) {
+        if tool != ultravox::DO_NOT_CALL_TOOL {
+            let error_message = &format!("there is no tool named {tool}");
+            let error_type = "undefined";
+            return self.tell_agent(&ultravox::Command::ClientToolError {
+                invocation_id,
+                error_type,
+                error_message,
+            });
+        }
+        let result = "The number is on the list of those that are not called any more.";
+        self.tell_agent(&ultravox::Command::ClientToolResult { invocation_id, result });
+        if !std::mem::replace(&mut self.is_unwanted, true) {
+            self.notices.push_back(Notice::DoNotCall);
         }
     }
 

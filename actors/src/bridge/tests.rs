@@ -550,6 +550,22 @@ fn a_tool_we_do_not_have_is_answered_so() {
 }
 
 #[test]
+fn the_wish_not_to_be_called_is_answered_each_time_and_told_once() {
+    let mut call = BridgeTest::live();
+    for id in ["i1", "i2"] {
+        let invocation = format!(
+            r#"{{"type":"client_tool_invocation","toolName":"doNotCall","invocationId":"{id}","parameters":{{}}}}"#
+        );
+        call.give(Input::AgentText(&invocation));
+    }
+    assert_snapshot!(call.actions(), @r#"
+    to agent: {"type":"client_tool_result","invocationId":"i1","result":"The number is on the list of those that are not called any more."}
+    to agent: {"type":"client_tool_result","invocationId":"i2","result":"The number is on the list of those that are not called any more."}
+    notice: DoNotCall
+    "#);
+}
+
+#[test]
 fn useless_frames_are_ignored_until_they_are_a_flood() {
     let mut call = BridgeTest::live();
     for _ in 0..50 {

@@ -43,6 +43,7 @@ impl CallSession {
             agent,
             join_timeout: rings_for + JOIN_MARGIN,
             max_duration: self.spec.max_duration,
+            offers_do_not_call: self.spec.offers_do_not_call,
         };
         let (created, answer) = oneshot::channel();
         // It may take longer than this actor lives: a caller does not wait for an agent.

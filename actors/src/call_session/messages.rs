@@ -30,6 +30,8 @@ pub struct CallSpec {
     /// Which agent takes it. `None`: the call is tracked, not bridged. Twilio follows the TwiML
     /// found at its `answer_url`, which is somebody else's, and no agent is created.
     pub agent: Option<AgentSource>,
+    /// Whether the agent is given a tool to say that the person does not want to be called any more.
+    pub offers_do_not_call: bool,
 }
 
 /// Who calls whom, and what that takes.

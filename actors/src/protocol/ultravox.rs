@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Speaker;
 
+/// The client tool by which an agent says that a person does not want to be called any more.
+pub const DO_NOT_CALL_TOOL: &str = "doNotCall";
+
 /// A message from Ultravox. Only what the bridge acts on; every other type is [`Event::Other`].
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -82,8 +85,16 @@ pub enum Command<'a> {
         /// What it says first.
         message: &'a str,
     },
-    /// The answer to a tool invocation we cannot serve.
+    /// The answer to a tool invocation.
     ClientToolResult {
+        /// From the invocation.
+        invocation_id: &'a str,
+        /// For the model to read. Ultravox takes a text and nothing else.
+        result: &'a str,
+    },
+    /// The answer to a tool invocation we cannot serve.
+    #[serde(rename = "client_tool_result")]
+    ClientToolError {
         /// From the invocation.
         invocation_id: &'a str,
         /// `undefined`: there is no such tool.
@@ -145,7 +156,11 @@ mod tests {
         );
         assert_eq!(Command::HangUp { message: "" }.to_json(), r#"{"type":"hang_up","message":""}"#);
         assert_eq!(
-            Command::ClientToolResult {
+            Command::ClientToolResult { invocation_id: "i", result: "done" }.to_json(),
+            r#"{"type":"client_tool_result","invocationId":"i","result":"done"}"#
+        );
+        assert_eq!(
+            Command::ClientToolError {
                 invocation_id: "i",
                 error_type: "undefined",
                 error_message: "no"

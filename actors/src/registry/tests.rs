@@ -142,6 +142,8 @@ impl CallLog for World {
 
     fn event(&self, _: CallId, _: CallEvent) {}
 
+    fn do_not_call(&self, _: CallId) {}
+
     async fn unclaimed(&self, sids: Vec<CallSid>) -> Result<Vec<CallSid>, String> {
         Ok(sids)
     }
@@ -198,6 +200,7 @@ fn spec(to: &str) -> CallSpec {
             voice: String::new(),
             first_speaker: FirstSpeaker::User,
         }),
+        offers_do_not_call: true,
     }
 }
 

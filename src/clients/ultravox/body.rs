@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use actors::ports::{AgentSource, FirstSpeaker, NewAgentCall};
+use actors::protocol::ultravox::DO_NOT_CALL_TOOL;
 use serde_json::{Value, json};
 
 use super::agents::AgentTemplate;
@@ -38,10 +39,16 @@ pub(super) fn new_call(call: &NewAgentCall) -> Value {
             body["model"] = json!(model);
             body["voice"] = json!(voice);
             body["firstSpeakerSettings"] = first_speaker(*speaker);
-            body["selectedTools"] = tools();
+            body["selectedTools"] = match call.offers_do_not_call {
+                true => json!([hang_up(), do_not_call()]),
+                false => tools(),
+            };
         }
         AgentSource::Stored { template_context, first_speaker: speaker, .. } => {
             body["templateContext"] = json!(template_context);
+            if call.offers_do_not_call {
+                body["toolOverrides"] = json!({ "add": [do_not_call()] });
+            }
             if let Some(speaker) = speaker {
                 body["firstSpeakerSettings"] = first_speaker(*speaker);
             }
@@ -94,7 +101,21 @@ fn medium() -> Value {
 
 /// An agent has to be able to say goodbye.
 fn tools() -> Value {
-    json!([{ "toolName": "hangUp" }])
+    json!([hang_up()])
+}
+
+fn hang_up() -> Value {
+    json!({ "toolName": "hangUp" })
+}
+
+/// A tool of the call and not of the agent: the bridge answers it, at once.
+fn do_not_call() -> Value {
+    json!({ "temporaryTool": {
+        "modelToolName": DO_NOT_CALL_TOOL,
+        "description": "Puts the person you talk to on the list of people who are not called any \
+            more. Use it when they ask not to be called again, and tell them when it is done.",
+        "client": {},
+    } })
 }
 
 /// A duration as Ultravox writes it, in whole seconds, rounded up.

@@ -18,6 +18,7 @@ use callspan::store::CallRow;
 use loadtest::twilio::{PhoneBehaviour, SimCall, SimTwilio, StreamFaults, TwilioOptions};
 use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 /// Whom the tests call, unless they care.
@@ -151,6 +152,13 @@ impl TestApp {
     /// A second node over the same database and vendors.
     pub(crate) async fn another_node(&self) -> Application {
         Application::start(configure(&self.settings)).await.expect("a running service")
+    }
+
+    /// Asks the database itself, for one text.
+    pub(crate) async fn sql(&self, query: &'static str) -> Option<String> {
+        let mut direct = sqlx::SqliteConnection::connect(&self.settings["DATABASE_URL"]).await;
+        let direct = direct.as_mut().expect("a database");
+        sqlx::query_scalar(query).fetch_optional(direct).await.expect("is good SQL")
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
