@@ -152,7 +152,7 @@ async fn look_after(context: &web::Data<Context>, row: CallRow) -> Result<(), Ve
         Some(phone) if row.status.may_become(phone.status) => {
             let status = phone.status;
             info!(call.id = %id, call.status = %status, "Twilio says when asked: call {id} is {status}");
-            call.send(PhoneNews { call_sid, status }).await
+            call.send(PhoneNews { call_sid, status, answered_by: None }).await
         }
         Some(_) => return Ok(()),
         None => {

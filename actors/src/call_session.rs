@@ -246,6 +246,9 @@ impl Handler<PhoneNews> for CallSession {
 
     fn handle(&mut self, news: PhoneNews, ctx: &mut Context<Self>) {
         if self.adopt(&news.call_sid, ctx) {
+            if let Some(answered_by) = news.answered_by {
+                self.note_verdict(answered_by);
+            }
             self.step(Input::PhoneStatus(news.status), ctx);
         } else {
             self.not_ours(&news.call_sid);

@@ -41,9 +41,11 @@ pub(crate) async fn status(news: News, context: web::Data<Context>) -> HttpRespo
     let Some(status) = news.form.get("CallStatus").and_then(|word| word.parse().ok()) else {
         return reject(&context, StatusCode::BAD_REQUEST, "no_call_status");
     };
+    // The callback that tells of the verdict may have been lost.
+    let answered_by = news.form.get("AnsweredBy").map(AnsweredBy::from);
     match context.registry.get(news.id) {
         Some((_, call)) => {
-            let told = call.send(PhoneNews { call_sid: news.call_sid, status }).await;
+            let told = call.send(PhoneNews { call_sid: news.call_sid, status, answered_by }).await;
             if told.is_err() {
                 // Its actor has just died, and the registry ends the call.
                 warn!(call.id = %news.id, "call {} could not be told that it is {status}", news.id);
@@ -80,6 +82,9 @@ async fn late_status(context: &Context, news: News, status: CallStatus) {
     }
     if row.call_sid.is_none() {
         context.journal.record(news.id, CallUpdate::Placed(news.call_sid));
+    }
+    if let Some(word) = news.form.get("AnsweredBy") {
+        context.journal.record(news.id, CallUpdate::AnsweredBy(word.into()));
     }
     // A call of ours that is not live was taken over from a node that is gone.
     let reason = if row.node == context.node { EndReason::NodeLost } else { status.into() };

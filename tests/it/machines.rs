@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use actors::call::{CallEnd, CallEvent, CallStatus, EndReason};
 use actors::call_session::{CallSpec, PhoneLeg};
-use actors::ids::{CallId, CompanyId};
+use actors::ids::{CallId, CompanyId, PhoneNumber};
 use actors::machine::{AnsweredBy, DetectionMode, MachineDetection, Message, OnMachine};
 use actors::ports::{AgentSource, Urgency};
 use actors::registry::Started;
 use callspan::store::{Direction, NewCall, UltravoxConfig};
 use jiff::Timestamp;
 use loadtest::twilio::{PhoneBehaviour, SimCall};
-use loadtest::ultravox::{AgentScript, SimAgentCall};
+use loadtest::ultravox::{AgentScript, Fault, Line, On, SimAgentCall};
+use serde_json::json;
 use tokio::sync::oneshot;
 
+use crate::harness::requests::Answer;
 use crate::harness::{ADMIN_KEY, CALLEE, Setup, TestApp, soon};
 
 const COMPANY: CompanyId = CompanyId(1);
@@ -41,7 +44,7 @@ async fn start(
     let UltravoxConfig { account, system_prompt, model, voice, first_speaker, .. } = ultravox;
     let source = AgentSource::Inline { system_prompt, model, voice, first_speaker };
     let id = CallId::generate();
-    let to: actors::ids::PhoneNumber = CALLEE.parse().expect("a number");
+    let to: PhoneNumber = CALLEE.parse().expect("a number");
     let row = NewCall {
         id,
         company: COMPANY,
@@ -93,6 +96,17 @@ async fn start_live(app: &TestApp, on_machine: OnMachine) -> (Dialled, SimAgentC
 /// A phone at which Twilio finds this after so long.
 fn taken_by(answered_by: &str, after: Duration) -> PhoneBehaviour {
     PhoneBehaviour::answers().detected_as(answered_by).detected_after(after)
+}
+
+/// A phone of which nothing is found out, as long as any test lasts.
+fn undecided() -> PhoneBehaviour {
+    taken_by("human", Duration::from_secs(3_600))
+}
+
+/// Tells a verdict in Twilio's name.
+async fn decide(app: &TestApp, call: &Dialled, answered_by: &str) {
+    let fields = [("CallSid", call.phone.sid()), ("AnsweredBy", answered_by)];
+    assert_eq!(app.webhook(&app.hooks().machine, &fields).await.status, 204);
 }
 
 /// Waits until Twilio has told of its verdict.
@@ -163,7 +177,7 @@ async fn a_machine_is_hung_up_on() {
 
     let request =
         app.http.get(app.url(&format!("/api/v1/calls/{id}"))).header("X-API-Key", ADMIN_KEY);
-    let shown = crate::harness::requests::Answer::to(request).await.json();
+    let shown = Answer::to(request).await.json();
     assert_eq!(shown["answered_by"], "machine_start");
     assert_eq!(shown["end_reason"], "machine");
     app.finish().await;
@@ -171,40 +185,82 @@ async fn a_machine_is_hung_up_on() {
 
 #[actix_web::test]
 async fn the_agent_is_told_to_leave_a_message_and_ends_the_call_itself() {
-    let agents = AgentScript::conversation([loadtest::ultravox::Line::murmur("Please call back.")]);
+    let agents = AgentScript::conversation([Line::murmur("Please call back.")]);
     let phone = taken_by("machine_end_beep", Duration::from_millis(100));
     let app = Setup::new().agents(agents).phones(phone).start().await;
-    let message = Message::ToldAgent("Ask for a call back.".into());
-    let (call, _agent) = start_live(&app, OnMachine::LeaveMessage(message)).await;
+    let message = OnMachine::LeaveMessage(Message::ToldAgent("Ask for a call back.".into()));
+    let call = start(&app, detection(DetectionMode::DetectMessageEnd, message), None).await;
     let phone = call.phone.clone();
     let end = end(call).await;
     assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::AgentHungUp));
     assert_eq!(end.answered_by, Some(AnsweredBy::MachineEndBeep));
     let told = told(&app);
-    assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("answering machine") && told[0].contains("Ask for a call back."));
     assert!(phone.heard_speech_ms() > 0, "the message is heard");
     app.finish().await;
 }
 
 #[actix_web::test]
+async fn an_agent_that_cannot_be_told_does_not_talk_to_a_machine() {
+    let app = Setup::new().phones(taken_by("machine_end_beep", Duration::ZERO)).start().await;
+    app.ultravox.fail_always(On::SendDataMessage, Fault::forbidden());
+    let message = OnMachine::LeaveMessage(Message::ToldAgent("Ask for a call back.".into()));
+    let call = start(&app, detection(DetectionMode::DetectMessageEnd, message), None).await;
+    let end = end(call).await;
+    assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::Machine));
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn an_agent_that_is_not_quite_there_is_told_again() {
+    let agents = AgentScript::conversation([Line::murmur("Please call back.")]);
+    let phone = taken_by("machine_end_beep", Duration::ZERO);
+    let app = Setup::new().agents(agents).phones(phone).start().await;
+    let body = json!({ "detail": "The call is not active." });
+    let inactive = Fault::Answer { status: 422, body, retry_after: None };
+    app.ultravox.fail_next(On::SendDataMessage, inactive);
+    let message = OnMachine::LeaveMessage(Message::ToldAgent("Ask for a call back.".into()));
+    let call = start(&app, detection(DetectionMode::DetectMessageEnd, message), None).await;
+    assert_eq!(end(call).await.reason, EndReason::AgentHungUp);
+    assert!(told(&app).len() > 1);
+    app.finish().await;
+}
+
+#[actix_web::test]
+async fn a_verdict_that_came_with_the_end_alone_is_kept() {
+    let app = Setup::new().phones(undecided()).start().await;
+    let (call, _agent) = start_live(&app, OnMachine::HangUp).await;
+    let fields = [
+        ("CallSid", call.phone.sid()),
+        ("CallStatus", "completed"),
+        ("AnsweredBy", "machine_end_beep"),
+    ];
+    assert_eq!(app.webhook(&app.hooks().status, &fields).await.status, 204);
+    call.phone.hang_up();
+    let end = end(call).await;
+    assert_eq!(end.reason, EndReason::PhoneHungUp, "there is nothing left to react to");
+    assert_eq!(end.answered_by, Some(AnsweredBy::MachineEndBeep));
+    app.finish().await;
+}
+
+#[actix_web::test]
 async fn a_fixed_message_is_said_to_its_end() {
     const TEXT: &str = "Hello, this is \"Fish & Chips\". <Call us> back.";
-    let phone = taken_by("machine_end_silence", Duration::from_millis(100));
-    let setup = Setup::new().phones(phone).twilio(|twilio| {
+    let setup = Setup::new().phones(undecided()).twilio(|twilio| {
         twilio.verb_time = 1.0;
         twilio.say_char = Duration::from_millis(20);
     });
     let app = setup.start().await;
     let message = OnMachine::LeaveMessage(Message::Fixed(TEXT.into()));
     let (call, agent) = start_live(&app, message).await;
+    decide(&app, &call, "machine_end_silence").await;
     let phone = call.phone.clone();
     let end = end(call).await;
     assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::Machine));
     assert_eq!(end.answered_by, Some(AnsweredBy::MachineEndSilence));
     assert_eq!(phone.say_texts(), [TEXT], "and nothing else");
     assert_eq!(hang_ups(&app), 0, "Twilio ends the call, after the last word");
-    app.ended(&phone, EndReason::Machine).await;
+    app.quiet().await;
     assert_eq!(agent.close_frame_received().expect("the agent's socket is closed").code, 1_000);
     assert_eq!(told(&app), Vec::<String>::new());
     app.finish().await;
@@ -212,10 +268,10 @@ async fn a_fixed_message_is_said_to_its_end() {
 
 #[actix_web::test]
 async fn a_message_that_twilio_refuses_ends_the_call() {
-    let phone = taken_by("machine_end_other", Duration::from_millis(100));
-    let app = Setup::new().phones(phone).start().await;
+    let app = Setup::new().phones(undecided()).start().await;
     let message = OnMachine::LeaveMessage(Message::Fixed("x".repeat(5_000)));
     let (call, _agent) = start_live(&app, message).await;
+    decide(&app, &call, "machine_end_other").await;
     let phone = call.phone.clone();
     let end = end(call).await;
     assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::Machine));
@@ -244,10 +300,8 @@ async fn the_first_verdict_stands() {
     let app = Setup::new().phones(taken_by("human", Duration::ZERO)).start().await;
     let (call, agent) = start_live(&app, OnMachine::HangUp).await;
     verdict(&call).await;
-    let url = app.hooks().machine;
     for word in ["machine_start", "machine_start", "fax"] {
-        let fields = [("CallSid", call.phone.sid()), ("AnsweredBy", word)];
-        assert_eq!(app.webhook(&url, &fields).await.status, 204);
+        decide(&app, &call, word).await;
     }
     let heard = agent.audio_ms_received();
     soon("audio to go on", agent.wait_for_audio_ms(heard + 200)).await;
@@ -263,7 +317,7 @@ async fn the_first_verdict_stands() {
 
 #[actix_web::test]
 async fn a_verdict_on_a_call_that_is_over_is_kept_and_does_nothing() {
-    let app = Setup::new().phones(taken_by("human", Duration::from_secs(600))).start().await;
+    let app = Setup::new().phones(undecided()).start().await;
     let (call, _agent) = start_live(&app, OnMachine::HangUp).await;
     let (id, phone, url) = (call.id, call.phone.clone(), app.hooks().machine);
     phone.hang_up();
@@ -295,21 +349,23 @@ async fn calls_of_which_nobody_asked_who_took_them_are_not_looked_into() {
     app.finish().await;
 }
 
-/// TwiML of somebody else's, served until the end of the test.
-fn foreign_twiml(twiml: &'static str) -> String {
+/// TwiML of somebody else's: its URL, and the server, which is to be stopped.
+fn foreign_twiml(twiml: &'static str) -> (String, ServerHandle) {
     use actix_web::{App, HttpResponse, HttpServer, web};
     let serve = move || async move { HttpResponse::Ok().content_type("text/xml").body(twiml) };
     let server = HttpServer::new(move || App::new().route("/twiml", web::post().to(serve)));
     let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).expect("a free port");
     let address = server.addrs()[0];
-    actix_web::rt::spawn(server.run());
-    format!("http://{address}/twiml")
+    let server = server.run();
+    let handle = server.handle();
+    actix_web::rt::spawn(server);
+    (format!("http://{address}/twiml"), handle)
 }
 
 #[actix_web::test]
 async fn a_call_with_twiml_of_others_is_tracked_to_its_end() {
     let app = TestApp::start().await;
-    let url = foreign_twiml("<Response><Say>Your parcel has arrived.</Say></Response>");
+    let (url, server) = foreign_twiml("<Response><Say>Your parcel has arrived.</Say></Response>");
     let call = start(&app, None, Some(url.clone())).await;
     assert_eq!(app.placed().field("Url"), Some(url.as_str()));
     let phone = call.phone.clone();
@@ -320,6 +376,7 @@ async fn a_call_with_twiml_of_others_is_tracked_to_its_end() {
     assert!(app.ultravox.requests().is_empty(), "there is no agent");
     assert_eq!(hang_ups(&app), 0);
     app.finish().await;
+    server.stop(false).await;
 }
 
 #[actix_web::test]
@@ -329,10 +386,11 @@ async fn a_machine_is_hung_up_on_in_a_tracked_call_too() {
         .twilio(|twilio| twilio.verb_time = 1.0)
         .start()
         .await;
-    let url = foreign_twiml("<Response><Pause length=\"600\"/></Response>");
+    let (url, server) = foreign_twiml("<Response><Pause length=\"600\"/></Response>");
     let call = start(&app, detection(DetectionMode::Enable, OnMachine::HangUp), Some(url)).await;
     let end = end(call).await;
     assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::Machine));
     assert_eq!(hang_ups(&app), 1);
     app.finish().await;
+    server.stop(false).await;
 }

@@ -5,18 +5,36 @@
 //! [`MachineDetection`]: crate::machine::MachineDetection
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use tracing::warn;
 
 use crate::call::{CallEvent, CallUpdate, EndReason};
 use crate::call_life::Input;
-use crate::machine::{Reaction, time_to_say};
+use crate::machine::{AnsweredBy, Reaction, time_to_say};
 use crate::ports::VendorError;
 
 use super::{CallSession, MachineNews, PhoneLeg};
 
+/// When an agent is told again that Ultravox says is not in the call (422). Our socket may be joined
+/// a moment before Ultravox knows.
+const TELL_AGAIN_AFTER: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+
 impl CallSession {
+    /// Keeps the first verdict. False when there was one before.
+    pub(super) fn note_verdict(&mut self, answered_by: AnsweredBy) -> bool {
+        if self.answered_by.is_some() {
+            return false;
+        }
+        self.answered_by = Some(answered_by);
+        self.hold_lifeline(|lifeline| lifeline.answered_by = Some(answered_by));
+        self.record(CallUpdate::AnsweredBy(answered_by));
+        self.event(CallEvent::AnsweredBy { answered_by });
+        true
+    }
+
     /// Tells the agent what waits to be told, once it is there.
     pub(super) fn tell_agent(&mut self, ctx: &mut Context<Self>) {
         if !self.agent_joined {
@@ -25,7 +43,17 @@ impl CallSession {
         let (Some(text), Some(agent)) = (self.untold.take(), self.agent.clone()) else { return };
         let agents = Arc::clone(&self.ports.agents);
         let account = self.spec.ultravox.clone();
-        let tell = async move { agents.tell(&account, &agent, &text).await };
+        let tell = async move {
+            for pause in TELL_AGAIN_AFTER {
+                match agents.tell(&account, &agent, &text).await {
+                    Err(VendorError::Refused { status: 422, .. }) => {
+                        tokio::time::sleep(pause).await;
+                    }
+                    told => return told,
+                }
+            }
+            agents.tell(&account, &agent, &text).await
+        };
         ctx.spawn(tell.into_actor(self).map(|told, session, ctx| {
             let Err(error) = told else { return };
             let id = session.spec.id;
@@ -62,14 +90,10 @@ impl Handler<MachineNews> for CallSession {
         if !self.adopt(&news.call_sid, ctx) {
             return self.not_ours(&news.call_sid);
         }
-        if self.answered_by.is_some() {
+        let answered_by = news.answered_by;
+        if !self.note_verdict(answered_by) {
             return;
         }
-        let answered_by = news.answered_by;
-        self.answered_by = Some(answered_by);
-        self.hold_lifeline(|lifeline| lifeline.answered_by = Some(answered_by));
-        self.record(CallUpdate::AnsweredBy(answered_by));
-        self.event(CallEvent::AnsweredBy { answered_by });
         // Nothing is found out about a phone that still rings.
         self.step(Input::Answered, ctx);
         let PhoneLeg::Outbound { detection: Some(detection), .. } = &self.spec.phone else {

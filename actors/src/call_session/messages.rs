@@ -110,6 +110,8 @@ pub struct PhoneNews {
     pub call_sid: CallSid,
     /// How it stands.
     pub status: CallStatus,
+    /// Who took it, where Twilio found out and says so again at the end.
+    pub answered_by: Option<AnsweredBy>,
 }
 
 /// Twilio has found out who took the call.

@@ -295,7 +295,7 @@ async fn whoever_waits_for_the_end_of_a_call_learns_how_it_ended() {
     let Started { dialled, mut ended } = registry.start(spec).expect("there is room");
     let call_sid = dialled.await.expect("an answer").expect("a call").call_sid;
     let (_, call) = registry.get(id).expect("it is live");
-    let news = |status| PhoneNews { call_sid: call_sid.clone(), status };
+    let news = |status| PhoneNews { call_sid: call_sid.clone(), status, answered_by: None };
     call.send(news(CallStatus::Ringing)).await.expect("it lives");
     assert!(ended.try_recv().is_err(), "it has only begun");
     call.send(news(CallStatus::Busy)).await.expect("it lives");
@@ -318,12 +318,16 @@ async fn a_tracked_call_has_no_agent_and_ends_when_twilio_says_so() {
     assert!(placed.join_url.is_none());
     let (_, call) = registry.get(id).expect("it is live");
     let call_sid = placed.call_sid;
-    for status in [CallStatus::InProgress, CallStatus::Completed] {
-        call.send(PhoneNews { call_sid: call_sid.clone(), status }).await.expect("it lives");
+    for (status, answered_by) in
+        [(CallStatus::InProgress, None), (CallStatus::Completed, Some(AnsweredBy::Human))]
+    {
+        let news = PhoneNews { call_sid: call_sid.clone(), status, answered_by };
+        call.send(news).await.expect("it lives");
     }
     let end = tokio::time::timeout(LIMIT, ended).await.expect("in time").expect("its end is told");
     assert_eq!((end.status, end.reason), (CallStatus::Completed, EndReason::PhoneHungUp));
     assert!(end.duration.is_some());
+    assert_eq!(end.answered_by, Some(AnsweredBy::Human), "told at the end, if not before");
     assert_eq!(world.created.load(Ordering::SeqCst), 0);
     assert_eq!(world.released.load(Ordering::SeqCst), 0);
     assert_eq!(world.hung_up(), []);
