@@ -19,6 +19,7 @@ mod recovery;
 pub mod secrets;
 pub mod startup;
 pub mod store;
+pub mod upload;
 pub mod webhooks;
 mod ws;
 
