@@ -14,6 +14,7 @@ mod campaigns;
 mod check;
 mod companies;
 mod directory;
+mod do_not_call;
 mod error;
 mod events;
 mod idempotency;
@@ -44,6 +45,7 @@ pub use campaigns::{
 pub use check::{SchemaState, database_file};
 pub use companies::{CompanyPatch, CompanySettings, TwilioSettings, UltravoxSettings};
 pub use directory::{CompanyRow, InboundRoute, NumberRoute, TwilioView, UltravoxView};
+pub use do_not_call::{Added, DncRow, DncSource, NewDoNotCall, UnknownDncSource};
 pub use error::StoreError;
 pub use idempotency::{Claim, IDEMPOTENCY_LIFE, IdempotentRequest};
 pub use journal::Journal;

@@ -9,8 +9,8 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use super::{
-    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, directory, events,
-    idempotency, nodes, removal, reseal, stats, write,
+    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, directory,
+    do_not_call, events, idempotency, nodes, removal, reseal, stats, write,
 };
 use crate::secrets::Sealer;
 
@@ -37,7 +37,7 @@ async fn no_query_walks_all_calls() {
     let reseal = reseal::COLUMNS[2].list;
     let of_calls = calls::ALL.iter().chain(write::ALL).chain(events::ALL);
     let of_others = agents::ALL.iter().chain(idempotency::ALL).chain(stats::ALL);
-    let of_companies = directory::ALL.iter().chain(removal::ALL);
+    let of_companies = directory::ALL.iter().chain(removal::ALL).chain(do_not_call::ALL);
     for sql in of_calls.chain(of_others).chain(of_companies).chain(&[nodes::TAKE_SQLITE, reseal]) {
         for step in plan(&store, sql).await {
             // Walking the index of live calls is walking the calls that are live.
@@ -56,6 +56,15 @@ async fn the_newest_of_all_companies_are_the_last_rows() {
         let steps = plan(&store, sql).await;
         assert!(steps == ["SCAN events"] || steps == ["SCAN api_calls"], "{steps:?}: {sql}");
     }
+}
+
+#[tokio::test]
+async fn a_page_of_the_do_not_call_list_is_read_in_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store_in(folder.path()).await;
+    let steps = plan(&store, do_not_call::LIST).await;
+    let [step] = steps.as_slice() else { panic!("it is sorted: {steps:?}") };
+    assert!(step.contains("(company_id=? AND number>?)"), "{step}");
 }
 
 #[tokio::test]

@@ -237,6 +237,18 @@ pub(crate) async fn a_removed_company_leaves_nothing_but_what_was_counted(db: Db
     };
     store.claim_idempotency(&claim).await.expect("stored");
 
+    let of_campaigns = [
+        "campaigns (id, company_id, name, state, settings, created_at, updated_at) \
+         VALUES ('c', 2, '', 'completed', '{}', 1, 1)",
+        "campaign_calls (campaign_id, seq, number, state, updated_at) VALUES ('c', 1, '', 'done', 1)",
+        "campaign_counts (campaign_id, name, count) VALUES ('c', 'done', 1)",
+        "do_not_call (company_id, number, source, created_at) VALUES (2, '+12125550123', 'api', 1)",
+        "dial_slots (company_id, slot, free_at) VALUES (2, 1, 1)",
+    ];
+    for row in of_campaigns {
+        db.execute(&format!("INSERT INTO {row}")).await;
+    }
+
     assert_eq!(store.remove_company(OTHER).await.expect("read"), Removed::HasLiveCalls);
     assert!(store.company(OTHER).await.expect("read").is_some());
     let end = ended(CallStatus::Failed, EndReason::PhoneFailed);
@@ -259,6 +271,11 @@ pub(crate) async fn a_removed_company_leaves_nothing_but_what_was_counted(db: Db
         "events WHERE company_id = 2",
         "api_calls WHERE company_id = 2",
         "idempotency_keys WHERE company_id = 2",
+        "campaigns",
+        "campaign_calls",
+        "campaign_counts",
+        "do_not_call",
+        "dial_slots",
     ] {
         let rows = db.text(&format!("SELECT CAST(count(*) AS TEXT) FROM {table}")).await;
         assert_eq!(rows.as_deref(), Some("0"), "{table}");

@@ -7,6 +7,7 @@ mod check;
 mod companies;
 mod db;
 mod directory;
+mod do_not_call;
 mod idempotency;
 mod inbound;
 mod journal;
@@ -56,6 +57,10 @@ on_both_engines! {
     directory::a_number_reaches_one_company,
     directory::health_finds_the_first_company_with_both_vendors,
     directory::a_removed_company_leaves_nothing_but_what_was_counted,
+    do_not_call::a_number_is_on_the_list_of_its_company_until_it_is_taken_off,
+    do_not_call::numbers_that_are_known_or_named_twice_stay_as_they_were,
+    do_not_call::a_hundred_thousand_numbers_are_listed_in_pages,
+    do_not_call::many_who_add_the_same_numbers_add_each_once,
     migrations::calls_of_the_first_version_are_counted_and_listed,
     companies::keys_are_listed_newest_first,
     calls::a_second_start_finds_the_first_ones_data,
