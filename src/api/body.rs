@@ -1,10 +1,12 @@
-//! Request bodies: JSON, read once, with an error that says what to do when it is none.
+//! Request bodies: JSON, read once, with an error that says what to do when it is none; and CSV,
+//! read as it comes in.
 
 use actix_web::dev::Payload;
 use actix_web::http::StatusCode;
-use actix_web::http::header::CONTENT_TYPE;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::{FromRequest, HttpRequest, ResponseError as _, web};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Map, Value};
 
@@ -36,6 +38,74 @@ impl FromRequest for JsonObject {
     }
 }
 
+/// Largest CSV file.
+pub(crate) const CSV_BYTES: usize = 32 * 1024 * 1024;
+
+/// A body that is a JSON object, or a CSV file.
+pub(crate) enum JsonOrCsv {
+    Json(Map<String, Value>),
+    Csv(CsvBody),
+}
+
+impl FromRequest for JsonOrCsv {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let essence = essence(request).unwrap_or_default();
+        if essence == "text/csv" {
+            let csv = CsvBody::new(request, payload.take());
+            return Box::pin(async move { csv.map(JsonOrCsv::Csv) });
+        }
+        let json = JsonObject::from_request(request, payload);
+        Box::pin(async move {
+            match json.await {
+                Ok(JsonObject { object }) => Ok(JsonOrCsv::Json(object)),
+                Err(error) if error.status_code() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                    let types = "application/json or text/csv";
+                    Err(unsupported(types))
+                }
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// A CSV file that is coming in.
+pub(crate) struct CsvBody {
+    payload: Payload,
+    read_bytes: usize,
+}
+
+impl CsvBody {
+    /// Refuses a file whose length is said and too great before anything of it is read.
+    fn new(request: &HttpRequest, payload: Payload) -> Result<Self, ApiError> {
+        let length = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        match length.and_then(|length| length.parse::<u64>().ok()) {
+            Some(bytes) if usize::try_from(bytes).is_ok_and(|bytes| bytes <= CSV_BYTES) => {}
+            Some(_) => return Err(csv_too_large()),
+            None => {}
+        }
+        Ok(CsvBody { payload, read_bytes: 0 })
+    }
+
+    /// The next part; nothing when the file is over.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let Some(chunk) = self.payload.next().await else { return Ok(None) };
+        let chunk = chunk.map_err(|error| unreadable(error.into()))?;
+        self.read_bytes += chunk.len();
+        match self.read_bytes <= CSV_BYTES {
+            true => Ok(Some(chunk)),
+            false => Err(csv_too_large()),
+        }
+    }
+}
+
+fn csv_too_large() -> ApiError {
+    let message = format!("A CSV file must have at most {CSV_BYTES} bytes; send it in parts");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+}
+
 /// The limit bodies are read with.
 pub(crate) fn payload_limit() -> web::PayloadConfig {
     web::PayloadConfig::new(API_BYTES)
@@ -43,14 +113,23 @@ pub(crate) fn payload_limit() -> web::PayloadConfig {
 
 /// A client that names no type means JSON.
 fn refuse_content_type(request: &HttpRequest) -> Option<ApiError> {
-    let given = request.headers().get(CONTENT_TYPE)?;
-    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
+    let essence = essence(request)?;
     let is_json = essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"));
+    (!is_json).then(|| unsupported("application/json"))
+}
+
+/// The media type, without its parameters.
+fn essence(request: &HttpRequest) -> Option<String> {
+    let given = request.headers().get(CONTENT_TYPE)?;
+    let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    Some(essence.trim().to_ascii_lowercase())
+}
+
+fn unsupported(types: &str) -> ApiError {
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    let message = "The request body must be sent as Content-Type: application/json";
-    (!is_json).then(|| ApiError::new(status, "unsupported_media_type", message))
+    let message = format!("The request body must be sent as Content-Type: {types}");
+    ApiError::new(status, "unsupported_media_type", message)
 }
 
 fn unreadable(error: actix_web::Error) -> ApiError {

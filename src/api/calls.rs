@@ -27,7 +27,8 @@ use super::rules;
 use super::time::whole_seconds;
 
 pub(crate) use schema::{
-    CallBody, CallPage, CallRequestBody, DialledBody, MessageBody, TimelineBody, TranscriptBody,
+    CallBody, CallIdParam, CallPage, CallRequestBody, DialledBody, MessageBody, TimelineBody,
+    TranscriptBody,
 };
 use schema::{EventBody, SaidBody};
 
@@ -44,7 +45,11 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(2);
         super::idempotency::IdempotencyKeyParam,
     ),
     request_body = CallRequestBody,
-    responses((status = 201, description = "Twilio has accepted the call", body = DialledBody))
+    responses(
+        (status = 201, description = "Twilio has accepted the call", body = DialledBody),
+        (status = 403, description = "The number is on the do-not-call list",
+            body = super::error::ErrorBody),
+    )
 )]
 pub(crate) async fn dial(
     acting: Acting,
@@ -265,7 +270,7 @@ pub(crate) fn source(agent: &AgentRow, given: Map<String, Value>) -> Result<Agen
 }
 
 /// The call of a path, if the caller may see it.
-async fn find(
+pub(super) async fn find(
     context: &Context,
     Seeing(company): Seeing,
     request: &HttpRequest,

@@ -82,7 +82,11 @@ impl InitiateCall {
     post, path = "/api/ultravox-calls/initiate-call", tag = "call routes",
     params(super::idempotency::IdempotencyKeyParam),
     request_body = InitiateCallBody,
-    responses((status = 200, description = "Twilio has accepted the call", body = InitiatedBody))
+    responses(
+        (status = 200, description = "Twilio has accepted the call", body = InitiatedBody),
+        (status = 403, description = "The number is on the company's do-not-call list",
+            body = super::error::CallRoutesErrorBody),
+    )
 )]
 pub(crate) async fn initiate_call(
     caller: Caller,

@@ -1,5 +1,6 @@
 //! Places one outbound call, whichever route it was asked for by.
 
+use actix_web::http::StatusCode;
 use actix_web::web;
 use actors::call_session::{CallSpec, PhoneLeg};
 use actors::ids::{AgentId, CallId, CallSid, CompanyId, PhoneNumber};
@@ -38,6 +39,11 @@ pub(crate) async fn may_call(
     company: CompanyId,
     to: &PhoneNumber,
 ) -> Result<(), ApiError> {
+    if context.store.is_do_not_call(company, to).await?.is_some() {
+        let message = "This number is on the company's do-not-call list; \
+             DELETE /api/v1/do-not-call/{phone_number} takes it off";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "number_on_do_not_call_list", message));
+    }
     let Some(prefixes) = context.store.allowed_prefixes(company).await? else { return Ok(()) };
     match prefixes.iter().any(|prefix| to.as_str().starts_with(prefix)) {
         true => Ok(()),

@@ -18,6 +18,7 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use crate::store::StoreError;
+use crate::upload::CsvError;
 
 use super::request::{self, Dialect};
 use super::time::whole_seconds;
@@ -200,6 +201,14 @@ impl From<StoreError> for ApiError {
             }
             false => ApiError::internal("Internal server error"),
         }
+    }
+}
+
+impl From<CsvError> for ApiError {
+    fn from(error: CsvError) -> Self {
+        let said = error.to_string();
+        let (first, rest) = said.split_at(1);
+        ApiError::bad_request("invalid_csv", format!("{}{rest}", first.to_uppercase()))
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod companies;
 mod compat;
 mod detached;
 mod dial;
+pub(crate) mod do_not_call;
 pub(crate) mod docs;
 mod error;
 mod fields;

@@ -28,8 +28,8 @@ pub(crate) async fn observe(
     let context = request.app_data::<web::Data<Context>>().cloned();
     let route = request.match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let method = known_method(request.method().as_str());
-    let endpoint = is_remembered(request.path())
-        .then(|| request.path().chars().take(ENDPOINT_CHARS).collect());
+    let path = request.path();
+    let endpoint = is_remembered(path).then(|| shown(path));
     let response = next.call(request).await;
     if let Some(context) = context {
         let status = match &response {
@@ -58,6 +58,15 @@ pub(crate) async fn observe(
 /// Requests of the API; not the questions after its health, which are asked all the time.
 fn is_remembered(path: &str) -> bool {
     path.starts_with("/api/") && !path.starts_with("/api/v1/health")
+}
+
+/// A path as it may be remembered: without a number that somebody does not want to be called at.
+fn shown(path: &str) -> String {
+    const OF_NUMBERS: &str = "/api/v1/do-not-call/";
+    match path.starts_with(OF_NUMBERS) {
+        true => format!("{OF_NUMBERS}{{phone_number}}"),
+        false => path.chars().take(ENDPOINT_CHARS).collect(),
+    }
 }
 
 /// Whose request it was. What an administrator asks is nobody's, whichever company he names: he may

@@ -12,7 +12,9 @@ use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::auth::COMPANY_HEADER;
-use super::{agents, api_keys, calls, companies, compat, error, health, routes, stats};
+use super::{
+    agents, api_keys, calls, companies, compat, do_not_call, error, health, routes, stats,
+};
 
 /// The document.
 pub(crate) fn document() -> Document {
@@ -35,6 +37,8 @@ pub(crate) fn document() -> Document {
         agents::create, agents::list, agents::read, agents::update, agents::delete,
         calls::dial, calls::list, calls::read, calls::timeline, calls::transcript,
         calls::hang_up, calls::message,
+        do_not_call::add, do_not_call::list, do_not_call::read, do_not_call::remove,
+        do_not_call::add_person,
         health::basic, health::detailed,
         stats::metrics, stats::events, stats::api_calls,
         companies::create, companies::list, companies::read, companies::update, companies::delete,
@@ -45,6 +49,7 @@ pub(crate) fn document() -> Document {
     tags(
         (name = "agents", description = "What voice agents are told and how they speak"),
         (name = "calls", description = "Phone calls with agents"),
+        (name = "do not call", description = "Whom a company must not call"),
         (name = "call routes", description = "Calls with a company's own agent configuration"),
         (name = "health", description = "Whether the service is well"),
         (name = "metrics", description = "What has happened"),
@@ -92,7 +97,7 @@ impl Modify for Common {
 }
 
 /// Groups of routes that act for a company an admin key may choose.
-const OF_ONE_COMPANY: [&str; 3] = ["agents", "calls", "metrics"];
+const OF_ONE_COMPANY: [&str; 4] = ["agents", "calls", "do not call", "metrics"];
 
 fn operation_has(operation: &Operation, tag: &str) -> bool {
     operation.tags.iter().flatten().any(|known| known == tag)

@@ -8,7 +8,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 
 use super::error::{ApiError, unknown_route};
 use super::gate::gate;
-use super::{agents, api_keys, body, calls, companies, compat, health, stats};
+use super::{agents, api_keys, body, calls, companies, compat, do_not_call, health, stats};
 
 /// What the integration API's paths begin with.
 pub(crate) const BASE: &str = "/api/v1";
@@ -69,6 +69,12 @@ pub(crate) fn platform() -> Vec<Resourceful> {
         at("/calls/{id}/transcript", [get(calls::transcript)]),
         at("/calls/{id}/hangup", [on(Method::POST, calls::hang_up)]),
         at("/calls/{id}/message", [on(Method::POST, calls::message)]),
+        at("/calls/{id}/do-not-call", [on(Method::POST, do_not_call::add_person)]),
+        at("/do-not-call", [get(do_not_call::list), on(Method::POST, do_not_call::add)]),
+        at(
+            "/do-not-call/{phone_number}",
+            [get(do_not_call::read), on(Method::DELETE, do_not_call::remove)],
+        ),
         at("/metrics", [get(stats::metrics)]),
         at("/metrics/events", [get(stats::events)]),
         at("/metrics/api-calls", [get(stats::api_calls)]),

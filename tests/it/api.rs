@@ -4,6 +4,7 @@ mod agents;
 mod bodies;
 mod calls;
 mod companies;
+mod do_not_call;
 mod health;
 mod idempotency;
 mod keys;
