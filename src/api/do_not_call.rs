@@ -22,7 +22,7 @@ use super::error::ApiError;
 use super::fields::{Fields, Ruled};
 use super::{companies, rules};
 
-pub(crate) use import::{Import, Imported, MAX_NOTE_CHARS};
+pub(crate) use import::{Import, ImportError, Imported, MAX_NOTE_CHARS};
 pub(crate) use schema::{AddedBody, NewNumbersBody, NumberBody, NumberPage};
 
 /// Numbers of one JSON body; a CSV file may have more.

@@ -5,6 +5,7 @@ mod call;
 mod company;
 mod completions;
 mod demo;
+mod dnc;
 mod doctor;
 mod key;
 mod migrate;
@@ -38,6 +39,7 @@ pub fn command() -> Command {
         .subcommand(doctor::command())
         .subcommand(company::command())
         .subcommand(key::command())
+        .subcommand(dnc::command())
         .subcommand(openapi::command())
         .subcommand(completions::command())
 }
@@ -52,6 +54,7 @@ pub async fn run(matches: ArgMatches) -> ExitCode {
         Some(("doctor", matches)) => doctor::run(matches, |name| std::env::var_os(name)).await,
         Some(("company", matches)) => company::run(matches, |name| std::env::var_os(name)).await,
         Some(("key", matches)) => key::run(matches, |name| std::env::var_os(name)).await,
+        Some(("dnc", matches)) => dnc::run(matches, |name| std::env::var_os(name)).await,
         Some(("openapi", matches)) => openapi::run(matches),
         Some(("completions", matches)) => completions::run(matches),
         _ => unreachable!("clap lets nothing else through"),

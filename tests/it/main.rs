@@ -9,6 +9,7 @@ mod calls;
 mod campaigns;
 mod cli_call;
 mod cli_company;
+mod cli_dnc;
 mod cli_key;
 mod cli_openapi;
 mod conversation;
