@@ -176,6 +176,11 @@ impl Application {
         self.context.node
     }
 
+    /// The campaigns this node runs.
+    pub fn campaigns(&self) -> &Arc<Campaigns> {
+        &self.context.campaigns
+    }
+
     /// The database.
     pub fn store(&self) -> &Store {
         &self.context.store

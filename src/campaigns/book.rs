@@ -191,6 +191,7 @@ impl Book {
             },
             max_duration: seconds_or(settings.max_call_seconds, context.max_call),
             ultravox: account,
+            offers_do_not_call: agent.is_some(),
             agent,
         }
     }

@@ -5,7 +5,7 @@ mod lives;
 use actors::campaign::RecipientState;
 use actors::ids::{CampaignId, CompanyId};
 use callspan::campaigns::{CampaignSettings, Origin, Retries};
-use callspan::store::{CampaignRow, CampaignState, NewCampaign, NewRecipient, NodeId};
+use callspan::store::{CampaignRow, CampaignState, NewCampaign, NewRecipient};
 use jiff::Timestamp;
 use serde_json::Map;
 
@@ -33,7 +33,7 @@ fn number(n: usize) -> String {
 }
 
 impl TestApp {
-    /// Stores a campaign of company 1 as if by a node that is gone, for so many numbers.
+    /// Stores a campaign of company 1 for so many numbers, and lets it begin.
     async fn campaign(&self, settings: &CampaignSettings, people: usize) -> CampaignId {
         let (id, now) = (CampaignId::generate(), Timestamp::now());
         let store = self.app.store();
@@ -43,9 +43,10 @@ impl TestApp {
             agent: None,
             name: "spring".to_owned(),
             settings: serde_json::to_string(settings).expect("JSON"),
-            node: NodeId::generate(),
+            node: self.app.node(),
             at: now,
         };
+        let _filling = self.app.campaigns().filling(id);
         store.insert_campaign(&new).await.expect("stored");
         let recipients: Vec<NewRecipient> = (1..)
             .zip(0..people)
@@ -62,6 +63,7 @@ impl TestApp {
             .collect();
         store.add_recipients(id, &recipients, now).await.expect("stored");
         assert!(store.open_campaign(id, now).await.expect("stored"));
+        self.app.campaigns().poke(id);
         id
     }
 
