@@ -1,11 +1,12 @@
 //! Campaigns that place calls.
 
+mod kills;
 mod lives;
 
 use actors::campaign::RecipientState;
 use actors::ids::{CampaignId, CompanyId};
 use callspan::campaigns::{CampaignSettings, Origin, Retries};
-use callspan::store::{CampaignRow, CampaignState, NewCampaign, NewRecipient};
+use callspan::store::{CampaignRow, CampaignState, NewCampaign, NewRecipient, NodeId, Store};
 use jiff::Timestamp;
 use serde_json::Map;
 
@@ -32,37 +33,46 @@ fn number(n: usize) -> String {
     format!("+1212555{n:04}")
 }
 
+/// Stores a campaign of company 1 for so many numbers.
+async fn fill(
+    store: &Store,
+    id: CampaignId,
+    node: NodeId,
+    settings: &CampaignSettings,
+    people: usize,
+) {
+    let now = Timestamp::now();
+    let new = NewCampaign {
+        id,
+        company: CompanyId(1),
+        agent: None,
+        name: "spring".to_owned(),
+        settings: serde_json::to_string(settings).expect("JSON"),
+        node,
+        at: now,
+    };
+    store.insert_campaign(&new).await.expect("stored");
+    let recipient = |(seq, n)| NewRecipient {
+        seq,
+        number: number(n),
+        context: None,
+        timezone: None,
+        priority: 0,
+        not_before: None,
+        state: RecipientState::Waiting,
+        detail: None,
+    };
+    let recipients: Vec<NewRecipient> = (1..).zip(0..people).map(recipient).collect();
+    store.add_recipients(id, &recipients, now).await.expect("stored");
+    assert!(store.open_campaign(id, now).await.expect("stored"));
+}
+
 impl TestApp {
     /// Stores a campaign of company 1 for so many numbers, and lets it begin.
     async fn campaign(&self, settings: &CampaignSettings, people: usize) -> CampaignId {
-        let (id, now) = (CampaignId::generate(), Timestamp::now());
-        let store = self.app.store();
-        let new = NewCampaign {
-            id,
-            company: CompanyId(1),
-            agent: None,
-            name: "spring".to_owned(),
-            settings: serde_json::to_string(settings).expect("JSON"),
-            node: self.app.node(),
-            at: now,
-        };
+        let id = CampaignId::generate();
         let _filling = self.app.campaigns().filling(id);
-        store.insert_campaign(&new).await.expect("stored");
-        let recipients: Vec<NewRecipient> = (1..)
-            .zip(0..people)
-            .map(|(seq, n)| NewRecipient {
-                seq,
-                number: number(n),
-                context: None,
-                timezone: None,
-                priority: 0,
-                not_before: None,
-                state: RecipientState::Waiting,
-                detail: None,
-            })
-            .collect();
-        store.add_recipients(id, &recipients, now).await.expect("stored");
-        assert!(store.open_campaign(id, now).await.expect("stored"));
+        fill(self.app.store(), id, self.app.node(), settings, people).await;
         self.app.campaigns().poke(id);
         id
     }
