@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use sqlx::{FromRow, QueryBuilder};
 
 use super::error::StoreError;
-use super::pools::{Pools, in_time, on_pool};
+use super::pools::{Locking, Pools, in_time, locking, on_pool};
 use super::rows::{NodeId, Row};
 use super::{CallCursor, Store};
 
@@ -190,15 +190,17 @@ const MOVE: &str = "UPDATE campaigns SET updated_at = $2, state = $3, cause = $4
 const CANCEL: &str = "UPDATE campaigns SET updated_at = $2, state = 'canceling', cause = NULL, \
      end_calls = CASE WHEN $3 THEN 1 ELSE end_calls END \
      WHERE id = $1 AND state IN ('running', 'paused', 'canceling')";
-const SET_SETTINGS: &str =
-    "UPDATE campaigns SET updated_at = $2, settings = $3 WHERE id = $1 AND ended_at IS NULL";
+const SET_SETTINGS: &str = "UPDATE campaigns SET updated_at = $2, settings = $3, \
+     name = COALESCE($4, name) WHERE id = $1 AND settings = $5 AND ended_at IS NULL";
 const SET_PACE: &str = "UPDATE campaigns SET pace = $2 WHERE id = $1";
 const OF_NODE: &str =
     concat!("SELECT ", columns!(), " FROM campaigns WHERE node_id = $1 AND ", open!());
 const RELEASE: &str = "UPDATE campaigns SET node_id = NULL WHERE id = $1 AND node_id = $2";
-/// Whether this node may dial for a campaign. PostgreSQL adds `FOR SHARE`.
-pub(super) const MAY_DIAL: &str = "SELECT company_id FROM campaigns \
-     WHERE id = $1 AND node_id = $2 AND state = 'running'";
+/// Whether this node may dial for a campaign.
+pub(super) const MAY_DIAL: Locking = locking!(
+    "SELECT company_id FROM campaigns WHERE id = $1 AND node_id = $2 AND state = 'running'",
+    "FOR SHARE"
+);
 
 /// One process owns an SQLite file, so whoever else is named there is gone.
 const TAKE_SQLITE: &str = concat!(
@@ -229,7 +231,7 @@ pub(super) const ALL: &[&str] = &[
     SET_PACE,
     OF_NODE,
     RELEASE,
-    MAY_DIAL,
+    MAY_DIAL.sqlite,
 ];
 
 impl Store {
@@ -274,6 +276,16 @@ impl Store {
             sqlx::query(DELETE).bind(id.to_string()).execute(db).await?;
             Ok(())
         })
+    }
+
+    /// Forgets a campaign that was not filled. One that was opened meanwhile stays.
+    pub async fn delete_draft(&self, id: CampaignId, now: Timestamp) -> Result<(), StoreError> {
+        let (loading, canceled) = (CampaignState::Loading, CampaignState::Canceled);
+        // Before its recipients go, so that it can be opened no more.
+        match self.move_campaign(id, &[loading], canceled, None, now).await? {
+            true => self.delete_campaign(id).await,
+            false => Ok(()),
+        }
     }
 
     /// A campaign.
@@ -366,16 +378,19 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Gives a campaign other rules. False when it is over or unknown.
+    /// Gives a campaign other rules in the place of those that whoever asks has seen, and another
+    /// name where there is one. False when it is over or unknown, or its rules are others by now.
     pub async fn set_campaign_settings(
         &self,
         id: CampaignId,
+        name: Option<&str>,
+        seen: &str,
         settings: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let changed = on_pool!(self.writer, |db| {
             let query = sqlx::query(SET_SETTINGS).bind(id.to_string());
-            let query = query.bind(now.as_millisecond()).bind(settings);
+            let query = query.bind(now.as_millisecond()).bind(settings).bind(name).bind(seen);
             Ok(query.execute(db).await?.rows_affected())
         })?;
         Ok(changed == 1)

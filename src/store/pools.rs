@@ -94,6 +94,32 @@ macro_rules! in_transaction {
 }
 pub(super) use in_transaction;
 
+/// A query whose rows stay as they are until the end of the transaction. SQLite has one writer at a
+/// time, so there nothing needs to be said.
+#[derive(Clone, Copy)]
+pub(super) struct Locking {
+    pub(super) sqlite: &'static str,
+    pub(super) postgres: &'static str,
+}
+
+/// A [`Locking`] of a query and PostgreSQL's word for the lock.
+macro_rules! locking {
+    ($sql:expr, $lock:literal) => {
+        $crate::store::pools::Locking { sqlite: $sql, postgres: concat!($sql, " ", $lock) }
+    };
+}
+pub(super) use locking;
+
+impl Locking {
+    /// As this engine writes it.
+    pub(super) fn on(self, pools: &Pools) -> &'static str {
+        match pools {
+            Pools::Sqlite { .. } => self.sqlite,
+            Pools::Postgres(_) => self.postgres,
+        }
+    }
+}
+
 /// Gives an operation its time and no more.
 pub(super) async fn in_time<T>(
     work: impl Future<Output = Result<T, StoreError>>,

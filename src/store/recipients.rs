@@ -19,7 +19,7 @@ use sqlx::{FromRow, QueryBuilder};
 use super::Store;
 use super::campaigns::{ANSWERED_BY, MAY_DIAL};
 use super::error::StoreError;
-use super::pools::{in_transaction, on_pool};
+use super::pools::{Locking, in_transaction, locking, on_pool};
 use super::rows::{NodeId, Row};
 use crate::secrets::Place;
 
@@ -155,19 +155,21 @@ const ADD_ROWS: &str = "UPDATE campaigns SET recipients = recipients + $2 WHERE 
 const TO_SCHEDULE: &str = "SELECT seq, number, timezone, priority, state, attempts, due_at, call_id \
      FROM campaign_calls WHERE campaign_id = $1 AND state = $2 AND seq > $3 \
      ORDER BY seq LIMIT $4";
-/// `$4` is the call: claiming again for the same one changes nothing.
 const CLAIM: &str = "UPDATE campaign_calls SET state = 'calling', attempts = $3, call_id = $4, \
      call_sid = NULL, join_url = NULL, reason = NULL, detail = NULL, answered_by = NULL, \
-     duration_ms = NULL, updated_at = $5 WHERE campaign_id = $1 AND seq = $2 \
-     AND (state = 'waiting' OR state = 'calling' AND call_id = $4)";
-const TO_CLAIM: &str = "SELECT number, context, state, call_id FROM campaign_calls \
-     WHERE campaign_id = $1 AND seq = $2";
+     duration_ms = NULL, updated_at = $5 WHERE campaign_id = $1 AND seq = $2";
+const TO_CLAIM: Locking = locking!(
+    "SELECT number, context, state, call_id FROM campaign_calls \
+     WHERE campaign_id = $1 AND seq = $2",
+    "FOR UPDATE"
+);
 const IS_DO_NOT_CALL: &str = "SELECT number FROM do_not_call WHERE company_id = $1 AND number = $2";
 const INSERT_CALL: &str = "INSERT INTO calls (id, company_id, node_id, direction, to_number, \
      from_number, agent_id, campaign_id, campaign_seq, status, created_at, updated_at) \
      VALUES ($1, $2, $3, 'outbound', $4, $5, $6, $7, $8, 'initiated', $9, $9) \
      ON CONFLICT (id) DO NOTHING";
-const STATE_OF: &str = "SELECT state FROM campaign_calls WHERE campaign_id = $1 AND seq = $2";
+const STATE_OF: Locking =
+    locking!("SELECT state FROM campaign_calls WHERE campaign_id = $1 AND seq = $2", "FOR UPDATE");
 /// `$12` says whether there was a call.
 const SETTLE: &str = "UPDATE campaign_calls SET state = $3, attempts = $4, due_at = $5, \
      call_sid = CASE WHEN $12 THEN $6 ELSE call_sid END, \
@@ -177,9 +179,10 @@ const SETTLE: &str = "UPDATE campaign_calls SET state = $3, attempts = $4, due_a
      answered_by = CASE WHEN $12 THEN $10 ELSE answered_by END, \
      duration_ms = CASE WHEN $12 THEN $11 ELSE duration_ms END, updated_at = $13 \
      WHERE campaign_id = $1 AND seq = $2";
+/// The state is asked for twice, since PostgreSQL finds the rows before it waits for their locks.
 const SETTLE_SOME_WAITING: &str = "UPDATE campaign_calls SET state = $2, updated_at = $3, \
-     detail = $4 WHERE campaign_id = $1 AND seq IN (SELECT seq FROM campaign_calls \
-     WHERE campaign_id = $1 AND state = 'waiting' ORDER BY seq LIMIT 5000)";
+     detail = $4 WHERE campaign_id = $1 AND state = 'waiting' AND seq IN (SELECT seq \
+     FROM campaign_calls WHERE campaign_id = $1 AND state = 'waiting' ORDER BY seq LIMIT 5000)";
 const ENDS: &str = "SELECT id, status, end_reason, detail, duration_ms, answered_by, call_sid \
      FROM calls WHERE end_reason IS NOT NULL AND id IN (";
 macro_rules! columns {
@@ -204,9 +207,9 @@ pub(super) const ALL: &[&str] = &[
     ADD_ROWS,
     TO_SCHEDULE,
     CLAIM,
-    TO_CLAIM,
+    TO_CLAIM.sqlite,
     IS_DO_NOT_CALL,
-    STATE_OF,
+    STATE_OF.sqlite,
     SETTLE,
     SETTLE_SOME_WAITING,
     PAGE,
@@ -288,8 +291,8 @@ impl Store {
             .collect()
     }
 
-    /// Claims a recipient for a call, and stores the call: both or neither. `call.to` does not
-    /// count, the recipient's number does.
+    /// Claims a recipient for a call, and stores the call: both or neither. Claiming again for the
+    /// same call changes nothing.
     pub async fn claim_recipient(
         &self,
         campaign: CampaignId,
@@ -298,47 +301,47 @@ impl Store {
         call: &ClaimedCall,
     ) -> Result<Claimed, StoreError> {
         let (id, me, call_id) = (campaign.to_string(), call.node.to_string(), call.id.to_string());
+        let (may_dial, to_claim) = (MAY_DIAL.on(&self.pools), TO_CLAIM.on(&self.pools));
         in_transaction!(self, |tx| {
-            let query = sqlx::query_scalar(MAY_DIAL).bind(&id).bind(&me);
+            let query = sqlx::query_scalar(may_dial).bind(&id).bind(&me);
             let company: Option<i64> = query.fetch_optional(&mut *tx).await?;
-            let query = sqlx::query_as(TO_CLAIM).bind(&id).bind(i64::from(seq));
+            let query = sqlx::query_as(to_claim).bind(&id).bind(i64::from(seq));
             let found: Option<RawClaim> = query.fetch_optional(&mut *tx).await?;
-            match (company, found) {
-                (None, _) => Claimed::NotRunning,
-                (_, None) => Claimed::Gone,
-                (Some(company), Some(found)) => {
+            let standing = Standing::of(company, found, &call_id);
+            match standing {
+                Standing::NotRunning => Claimed::NotRunning,
+                Standing::Gone => Claimed::Gone,
+                Standing::Claimed(found) => found.claimed(&id)?,
+                Standing::Waiting(company, found) => {
                     let query = sqlx::query(IS_DO_NOT_CALL).bind(company).bind(&found.number);
                     if query.fetch_optional(&mut *tx).await?.is_some() {
                         Claimed::DoNotCall
                     } else {
-                        let query = sqlx::query(CLAIM).bind(&id).bind(i64::from(seq));
-                        let query = query.bind(i64::from(attempt)).bind(&call_id);
-                        let query = query.bind(call.at.as_millisecond());
-                        if query.execute(&mut *tx).await?.rows_affected() == 0 {
-                            Claimed::Gone
-                        } else {
-                            sqlx::query(INSERT_CALL)
-                                .bind(&call_id)
-                                .bind(company)
-                                .bind(&me)
-                                .bind(&found.number)
-                                .bind(call.from.as_str())
-                                .bind(call.agent.as_ref().map(AgentId::as_str))
-                                .bind(&id)
-                                .bind(i64::from(seq))
-                                .bind(call.at.as_millisecond())
-                                .execute(&mut *tx)
-                                .await?;
-                            if found.state == RecipientState::Waiting.as_str() {
-                                for (name, change) in [("waiting", -1_i64), ("calling", 1)] {
-                                    let query = sqlx::query(COUNT).bind(&id).bind(name);
-                                    query.bind(change).execute(&mut *tx).await?;
-                                }
-                            }
-                            let row = Row { kind: "recipient of campaign", id: &id };
-                            let number = row.parse("number", &found.number)?;
-                            Claimed::Yes { number, context: found.context }
+                        sqlx::query(CLAIM)
+                            .bind(&id)
+                            .bind(i64::from(seq))
+                            .bind(i64::from(attempt))
+                            .bind(&call_id)
+                            .bind(call.at.as_millisecond())
+                            .execute(&mut *tx)
+                            .await?;
+                        sqlx::query(INSERT_CALL)
+                            .bind(&call_id)
+                            .bind(company)
+                            .bind(&me)
+                            .bind(&found.number)
+                            .bind(call.from.as_str())
+                            .bind(call.agent.as_ref().map(AgentId::as_str))
+                            .bind(&id)
+                            .bind(i64::from(seq))
+                            .bind(call.at.as_millisecond())
+                            .execute(&mut *tx)
+                            .await?;
+                        for (name, change) in moved(RecipientState::Calling, 1) {
+                            let query = sqlx::query(COUNT).bind(&id).bind(name).bind(change);
+                            query.execute(&mut *tx).await?;
                         }
+                        found.claimed(&id)?
                     }
                 }
             }
@@ -354,10 +357,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let id = campaign.to_string();
+        let state_of = STATE_OF.on(&self.pools);
         in_transaction!(self, |tx| {
             let mut counts: BTreeMap<String, i64> = BTreeMap::new();
             for settlement in settlements {
-                let query = sqlx::query_scalar(STATE_OF).bind(&id).bind(i64::from(settlement.seq));
+                let query = sqlx::query_scalar(state_of).bind(&id).bind(i64::from(settlement.seq));
                 let before: Option<String> = query.fetch_optional(&mut *tx).await?;
                 let before = before.and_then(|state| state.parse::<RecipientState>().ok());
                 let Some(before) = before.filter(|state| !state.is_final()) else { continue };
@@ -411,7 +415,7 @@ impl Store {
                 let query = query.bind(now.as_millisecond()).bind(detail);
                 let settled = query.execute(&mut *tx).await?.rows_affected();
                 let change = i64::try_from(settled).unwrap_or(i64::MAX);
-                for (name, change) in [("waiting", -change), (state.as_str(), change)] {
+                for (name, change) in moved(state, change) {
                     let query = sqlx::query(COUNT).bind(&id).bind(name).bind(change);
                     query.execute(&mut *tx).await?;
                 }
@@ -468,6 +472,12 @@ impl Store {
     }
 }
 
+/// What changes in the counts when so many no longer wait but are in this state. Counts are written
+/// in the order of their names everywhere, so that no two transactions wait for each other.
+fn moved(state: RecipientState, change: i64) -> BTreeMap<&'static str, i64> {
+    [(RecipientState::Waiting.as_str(), -change), (state.as_str(), change)].into()
+}
+
 /// The call a recipient is claimed for.
 #[derive(Clone, Debug)]
 pub struct ClaimedCall {
@@ -499,6 +509,39 @@ struct RawClaim {
     number: String,
     context: Option<String>,
     state: String,
+    call_id: Option<String>,
+}
+
+impl RawClaim {
+    fn claimed(self, campaign: &str) -> Result<Claimed, StoreError> {
+        let row = Row { kind: "recipient of campaign", id: campaign };
+        let number = row.parse("number", &self.number)?;
+        Ok(Claimed::Yes { number, context: self.context })
+    }
+}
+
+/// How a recipient stands when a call claims it.
+enum Standing {
+    NotRunning,
+    Gone,
+    /// This very call has it.
+    Claimed(RawClaim),
+    /// Nobody has it; the company is to call it.
+    Waiting(i64, RawClaim),
+}
+
+impl Standing {
+    fn of(company: Option<i64>, found: Option<RawClaim>, call: &str) -> Self {
+        let Some(company) = company else { return Standing::NotRunning };
+        let Some(found) = found else { return Standing::Gone };
+        match found.state.parse() {
+            Ok(RecipientState::Waiting) => Standing::Waiting(company, found),
+            Ok(RecipientState::Calling) if found.call_id.as_deref() == Some(call) => {
+                Standing::Claimed(found)
+            }
+            _ => Standing::Gone,
+        }
+    }
 }
 
 #[derive(FromRow)]
