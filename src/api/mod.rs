@@ -25,7 +25,7 @@ mod openapi;
 pub(crate) mod platform;
 mod request;
 mod routes;
-mod rules;
+pub(crate) mod rules;
 mod stats;
 mod time;
 

@@ -135,6 +135,12 @@ pub(crate) fn template_context(value: &Value) -> Ruled<Map<String, Value>> {
 
 fn variables(value: &Value) -> Ruled<&Map<String, Value>> {
     let given = value.as_object().ok_or("must be an object")?;
+    call_variables(given)?;
+    Ok(given)
+}
+
+/// What is allowed of the variables of one call.
+pub(crate) fn call_variables(given: &Map<String, Value>) -> Ruled<()> {
     if given.len() > MAX_VARIABLES {
         return Err(format!("must have at most {MAX_VARIABLES} variables, not {}", given.len()));
     }
@@ -147,10 +153,11 @@ fn variables(value: &Value) -> Ruled<&Map<String, Value>> {
         }
         texts_fit(key, value)?;
     }
-    Ok(given)
+    Ok(())
 }
 
-fn variable_key(key: &str) -> Ruled<()> {
+/// What is allowed of the name of a variable.
+pub(crate) fn variable_key(key: &str) -> Ruled<()> {
     let shown: String = key.chars().take(MAX_KEY_CHARS).collect();
     let is_identifier = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
         && !key.starts_with(|first: char| first.is_ascii_digit())

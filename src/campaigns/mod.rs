@@ -4,6 +4,7 @@
 //! belong to this node, each by an actor of its own, and takes over those of nodes that are gone.
 
 mod book;
+pub(crate) mod intake;
 mod settings;
 
 use std::collections::{HashMap, HashSet};
@@ -122,7 +123,7 @@ async fn look(context: &web::Data<Context>) -> Result<(), StoreError> {
             CampaignState::Loading => {
                 let id = row.id;
                 info!(campaign.id = %id, "campaign {id} was never filled, and is forgotten");
-                context.store.delete_campaign(id).await?;
+                context.store.delete_draft(id, Timestamp::now()).await?;
             }
             CampaignState::Paused if !is_calling(context, row.id).await? => {}
             _ if context.registry.is_draining() => {
