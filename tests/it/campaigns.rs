@@ -1,5 +1,6 @@
 //! Campaigns that place calls.
 
+mod control;
 mod kills;
 mod lives;
 

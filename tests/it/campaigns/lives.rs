@@ -26,7 +26,10 @@ async fn everybody_is_dialled_once() {
     assert_eq!(app.campaign_count(id, RecipientState::Busy).await, 30);
     let rows = app.app.store().recipients(id, None, 0, 100).await.expect("a database");
     for (n, row) in rows.iter().enumerate() {
-        assert_eq!((row.number.clone(), row.state, row.attempts), (number(n), RecipientState::Busy, 1));
+        assert_eq!(
+            (row.number.clone(), row.state, row.attempts),
+            (number(n), RecipientState::Busy, 1)
+        );
         assert!(row.call_sid.is_some() && row.reason.as_deref() == Some("busy"), "{row:?}");
         assert_eq!(app.twilio.calls_to(&number(n)).len(), 1);
     }
