@@ -67,11 +67,11 @@ CREATE TABLE do_not_call (
     PRIMARY KEY (company_id, number)
 );
 
--- A company may dial as often in a second as it has slots; one that was used is free a second
--- after Twilio's answer.
+-- How fast a company dials, where several nodes dial for it: whoever asks Twilio for a call holds a
+-- slot until Twilio has answered, and then the slot rests.
 CREATE TABLE dial_slots (
     company_id BIGINT NOT NULL REFERENCES companies (id) ON DELETE CASCADE,
     slot       BIGINT NOT NULL,
-    free_at    BIGINT NOT NULL,
+    used_at    BIGINT NOT NULL, -- when Twilio answered; in the future while it is asked
     PRIMARY KEY (company_id, slot)
 );

@@ -13,6 +13,7 @@ mod calls;
 mod campaigns;
 mod check;
 mod companies;
+mod dialling;
 mod directory;
 mod do_not_call;
 mod error;
@@ -44,6 +45,7 @@ pub use campaigns::{
 };
 pub use check::{SchemaState, database_file};
 pub use companies::{CompanyPatch, CompanySettings, TwilioSettings, UltravoxSettings};
+pub use dialling::{DialSlot, TakenSlot};
 pub use directory::{CompanyRow, InboundRoute, NumberRoute, TwilioView, UltravoxView};
 pub use do_not_call::{Added, DncRow, DncSource, NewDoNotCall, UnknownDncSource};
 pub use error::StoreError;

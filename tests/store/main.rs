@@ -6,6 +6,7 @@ mod calls;
 mod check;
 mod companies;
 mod db;
+mod dialling;
 mod directory;
 mod do_not_call;
 mod idempotency;
@@ -43,6 +44,12 @@ on_both_engines! {
     agents::agents_are_listed_and_counted_by_company,
     call_lists::calls_are_listed_by_what_is_asked,
     call_lists::pages_of_calls_miss_none_and_repeat_none,
+    dialling::a_slot_is_held_then_rests,
+    dialling::another_number_of_slots_counts_at_once,
+    dialling::a_dead_nodes_slot_frees_itself_and_stays_the_next_ones,
+    dialling::nodes_that_race_for_slots_share_them,
+    dialling::slots_are_a_companys_own_and_go_with_it,
+    dialling::a_companys_pace_is_read_as_it_stands,
     idempotency::a_request_is_carried_out_once,
     idempotency::a_released_or_old_key_is_to_be_had_again,
     idempotency::of_many_claims_at_once_one_wins,
