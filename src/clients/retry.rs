@@ -17,6 +17,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// placed again.
 const TWILIO_NEVER_PROCESSED: i64 = 20429;
 
+/// The shortest wait before a call that Twilio never processed is placed again: it counts how many
+/// it sees in a second.
+const A_SECOND: Duration = Duration::from_secs(1);
+
 /// What a second copy of a request would do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
@@ -45,10 +49,12 @@ pub(super) fn delay(
         return None;
     }
     let backoff = backoff.saturating_mul(1 << attempt.min(8)).mul_f64(0.5 + jitter / 2.0);
+    let is_seen = matches!(error, VendorError::Refused { .. });
+    let least = if is_seen && repeat == Repeat::Harmful { A_SECOND } else { Duration::ZERO };
     match retry_after(error) {
         Some(asked) if asked > LONGEST_WAIT => None,
-        Some(asked) => Some(asked + backoff),
-        None => Some(backoff),
+        Some(asked) => Some((asked + backoff).max(least)),
+        None => Some(backoff.max(least)),
     }
 }
 
@@ -138,8 +144,10 @@ mod tests {
     fn a_vendor_is_never_asked_again_sooner_than_it_said() {
         for (asked, waited) in [(0, 100), (1, 1_100), (2, 2_100)] {
             let error = refused(429, Some(20429), Some(asked));
-            let wait = delay(Repeat::Harmful, &error, 0, BACKOFF, 0.0);
+            let wait = delay(Repeat::Idempotent, &error, 0, BACKOFF, 0.0);
             assert_eq!(wait, Some(Duration::from_millis(waited)));
+            let wait = delay(Repeat::Harmful, &error, 0, BACKOFF, 0.0);
+            assert_eq!(wait, Some(Duration::from_millis(waited.max(1_000))), "a call a second");
         }
         let error = refused(503, None, Some(3));
         assert_eq!(delay(Repeat::Idempotent, &error, 0, BACKOFF, 0.0), None);
