@@ -12,6 +12,7 @@ pub mod config;
 pub mod demo;
 mod doctor;
 pub mod metrics;
+pub mod pacing;
 pub mod public_url;
 pub mod reconcile;
 mod recorder;

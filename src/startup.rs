@@ -31,6 +31,7 @@ use crate::clients::ultravox::UltravoxClient;
 use crate::clients::{ClientSetupError, TlsSetupError};
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::pacing::{PacedTelephony, Pacer};
 use crate::public_url::PublicUrl;
 use crate::reconcile::{self, Pace};
 use crate::recorder::Recorder;
@@ -79,6 +80,7 @@ pub(crate) struct Context {
     pub(crate) journal: Arc<Journal>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) campaigns: Arc<Campaigns>,
+    pub(crate) pacer: Pacer,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) telephony: Arc<TwilioClient>,
     pub(crate) agents: Arc<UltravoxClient>,
@@ -214,8 +216,9 @@ fn build_context(
     let telephony = Arc::new(TwilioClient::new(&config.twilio_api_url, metrics.clone())?);
     let agents = Arc::new(UltravoxClient::new(&config.ultravox_api_url, metrics.clone())?);
     let journal = Arc::new(Journal::spawn(store.clone()));
+    let pacer = Pacer::new(store.clone(), config.max_cps);
     let ports = Ports {
-        telephony: telephony.clone(),
+        telephony: Arc::new(PacedTelephony::new(pacer.clone(), telephony.clone())),
         agents: agents.clone(),
         log: journal.clone(),
         observer: metrics.clone(),
@@ -227,6 +230,7 @@ fn build_context(
         recorder: Recorder::spawn(store.clone()),
         registry: Registry::new(ports, arbiter, config.max_active_calls),
         campaigns: Arc::default(),
+        pacer,
         store,
         journal,
         metrics,

@@ -9,6 +9,7 @@ use actors::registry::Started;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use crate::pacing::Expected;
 use crate::startup::Context;
 use crate::store::{Direction, NewCall};
 use crate::webhooks::paths;
@@ -54,6 +55,16 @@ pub(crate) async fn may_call(
     }
 }
 
+/// Lets a single call into its company's line, before anything is stored or dialled.
+async fn line_up(context: &Context, company: CompanyId) -> Result<Expected, ApiError> {
+    context.pacer.expect_single(company).await?.map_err(|too_long| {
+        let (status, message) = (StatusCode::TOO_MANY_REQUESTS, format!("Not now: {too_long}"));
+        ApiError::new(status, "calls_per_second_exceeded", message)
+            .detail("max_cps", too_long.cps)
+            .retry_after(too_long.retry_after())
+    })
+}
+
 /// Stores the intention, dials, and waits until Twilio has accepted the call or not.
 pub(crate) async fn dial(
     context: &web::Data<Context>,
@@ -61,6 +72,7 @@ pub(crate) async fn dial(
     outbound: Outbound,
 ) -> Result<Dialled, ApiError> {
     context.registry.has_room()?;
+    let _expected = line_up(context, outbound.company).await?;
     let at = Timestamp::now();
     let from = outbound.twilio.phone_number.clone();
     // Stored before anything is dialled, so that no crash forgets a call.

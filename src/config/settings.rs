@@ -299,13 +299,13 @@ pub static SETTINGS: &[Setting] = &[
         Value("1000"),
         "Calls of this node at once; over it new ones are answered 503",
     ),
-    not_used_yet(open(
+    open(
         ("CALLSPAN_MAX_CPS", "max-cps", "max_cps"),
         LIMITS,
         Kind::Rate,
         Value("1"),
         "Calls placed a second, per company",
-    )),
+    ),
     open(
         ("CALLSPAN_RATE_LIMIT_PER_MINUTE", "rate-limit-per-minute", "rate_limit_per_minute"),
         LIMITS,

@@ -167,7 +167,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(config.apology, "So sorry.");
     assert_eq!(config.ring_timeout, Duration::from_secs(30));
     assert_eq!(config.max_cps, 0.5);
-    assert_eq!(config.unused(), ["CALLSPAN_MAX_CPS"]);
+    assert!(config.unused().is_empty());
 
     let config = load(&[], &[("CALLSPAN_CONFIG", &path)]).expect("good");
     assert_eq!(config.bind.port(), 7001);

@@ -139,6 +139,7 @@ pub fn settings(
         ("CALLSPAN_RATE_LIMIT_PER_MINUTE", "0".to_owned()),
         ("CALLSPAN_RATE_LIMIT_PER_HOUR", "0".to_owned()),
         ("CALLSPAN_RATE_LIMIT_BURST", "0".to_owned()),
+        ("CALLSPAN_MAX_CPS", "1000".to_owned()),
         ("CALLSPAN_TWILIO_API_URL", twilio.api_url()),
         ("CALLSPAN_ULTRAVOX_API_URL", ultravox.api_url()),
         ("TWILIO_ACCOUNT_SID", twilio.account_sid().to_owned()),

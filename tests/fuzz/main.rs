@@ -40,6 +40,7 @@ async fn service() -> TestApp {
         .set("CALLSPAN_RATE_LIMIT_PER_MINUTE", "0")
         .set("CALLSPAN_RATE_LIMIT_PER_HOUR", "0")
         .set("CALLSPAN_RATE_LIMIT_BURST", "0")
+        .set("CALLSPAN_MAX_CPS", "1000")
         .set("CALLSPAN_MAX_ACTIVE_CALLS", "100000")
         .phones(PhoneBehaviour::answers().following(caller))
         .agents(AgentScript::Echo)

@@ -25,6 +25,7 @@ mod initiate_call;
 mod interruption;
 mod machines;
 mod outcomes;
+mod pacing;
 mod platform;
 mod process;
 mod reconcile;

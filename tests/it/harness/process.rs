@@ -98,6 +98,7 @@ impl World {
             .env("CALLSPAN_PUBLIC_URL", self.public_url())
             .env("DATABASE_URL", self.database_url())
             .env("CALLSPAN_ADMIN_KEY", ADMIN_KEY)
+            .env("CALLSPAN_MAX_CPS", "1000")
             .env("CALLSPAN_TWILIO_API_URL", self.twilio.api_url())
             .env("CALLSPAN_ULTRAVOX_API_URL", self.ultravox.api_url())
             .env("TWILIO_ACCOUNT_SID", self.twilio.account_sid())
