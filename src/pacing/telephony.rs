@@ -56,6 +56,15 @@ impl<T: Telephony> Telephony for PacedTelephony<T> {
         self.inner.fetch(account, sid).await
     }
 
+    async fn say_and_hang_up(
+        &self,
+        account: &TwilioAccount,
+        sid: &CallSid,
+        text: &str,
+    ) -> Result<(), VendorError> {
+        self.inner.say_and_hang_up(account, sid, text).await
+    }
+
     async fn hang_up(
         &self,
         account: &TwilioAccount,

@@ -89,16 +89,6 @@ impl Store {
         }))
     }
 
-    /// How many calls a second a company may begin; `None` when the service's default counts.
-    pub async fn max_cps(&self, company: CompanyId) -> Result<Option<f64>, StoreError> {
-        let found: Option<Option<f64>> = on_pool!(self.reader, |db| {
-            let query =
-                sqlx::query_scalar("SELECT max_cps FROM twilio_config WHERE company_id = $1");
-            Ok(query.bind(company.0).fetch_optional(db).await?)
-        })?;
-        Ok(found.flatten())
-    }
-
     /// How a company's agents are made; `None` when it has no Ultravox configuration.
     pub async fn ultravox_config(
         &self,
