@@ -23,7 +23,7 @@ use crate::call::{CallEnd, CallEvent, CallStatus, CallUpdate, Direction, EndReas
 use crate::call_life::{Action, CallLife, Input};
 use crate::ids::CallSid;
 use crate::machine::AnsweredBy;
-use crate::ports::{AgentCall, Ports};
+use crate::ports::{AgentCall, Ports, Wish};
 use crate::registry::{Lifeline, Registry, SharedLifeline};
 use crate::stream::{StreamReporter, StreamTicket};
 
@@ -40,6 +40,7 @@ pub struct CallSession {
     registry: Arc<Registry>,
     lifeline: SharedLifeline,
     life: CallLife,
+    wish: Wish,
     token: SecretString,
     call_sid: Option<CallSid>,
     agent: Option<AgentCall>,
@@ -67,6 +68,7 @@ impl CallSession {
     ) -> Self {
         CallSession {
             life: life_of(&spec),
+            wish: Wish::default(),
             token: one_time_token(),
             call_sid: spec.phone.call_sid().cloned(),
             spec,
@@ -400,6 +402,7 @@ impl Handler<EndCall> for CallSession {
     type Result = ();
 
     fn handle(&mut self, EndCall(reason): EndCall, ctx: &mut Context<Self>) {
+        self.wish.withdraw();
         self.step(Input::End(reason), ctx);
     }
 }

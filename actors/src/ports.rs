@@ -4,6 +4,7 @@
 //! WebSocket and a database, and tests may implement them over nothing at all.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,8 +52,26 @@ pub struct NewPhoneCall {
     pub company: CompanyId,
     /// Who goes first when calls have to wait for their turn.
     pub urgency: Urgency,
+    /// Withdrawn when the call is ended before it is dialled.
+    pub wish: Wish,
     /// Whether Twilio is to find out who took the call.
     pub detection: Option<Detection>,
+}
+
+/// Whether somebody still wants a call that waits for its turn to be dialled.
+#[derive(Clone, Debug, Default)]
+pub struct Wish(Arc<AtomicBool>);
+
+impl Wish {
+    /// Nobody wants it any more. What was dialled already is hung up by whoever withdraws.
+    pub fn withdraw(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody wants it any more.
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// Who goes first when a company's calls have to wait for their turn to be dialled.

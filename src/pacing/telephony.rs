@@ -30,12 +30,16 @@ impl<T: Telephony> Telephony for PacedTelephony<T> {
         account: &TwilioAccount,
         call: &NewPhoneCall,
     ) -> Result<PhoneCall, VendorError> {
-        let turn = self.pacer.turn(call.company, call.urgency).await;
-        let _turn = turn.map_err(|why| VendorError::Unreachable {
+        let not_placed = |cause: String| VendorError::Unreachable {
             vendor: Vendor::Twilio,
             operation: "place the call",
-            cause: why.to_string(),
-        })?;
+            cause,
+        };
+        let turn = self.pacer.turn(call.company, call.urgency).await;
+        let _turn = turn.map_err(|why| not_placed(why.to_string()))?;
+        if call.wish.is_withdrawn() {
+            return Err(not_placed("the call was ended while it waited for its turn".to_owned()));
+        }
         self.inner.place(account, call).await
     }
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use actors::call::CallStatus;
 use actors::ids::{CallSid, PhoneNumber};
-use actors::ports::{NewPhoneCall, PhoneCall, Telephony, TwilioAccount, VendorError};
+use actors::ports::{NewPhoneCall, PhoneCall, Telephony, TwilioAccount, VendorError, Wish};
 use proptest::prelude::*;
 
 use super::*;
@@ -86,6 +86,15 @@ impl Telephony for FarTwilio {
         Ok(None)
     }
 
+    async fn say_and_hang_up(
+        &self,
+        _: &TwilioAccount,
+        _: &CallSid,
+        _: &str,
+    ) -> Result<(), VendorError> {
+        unreachable!("nothing is said")
+    }
+
     async fn hang_up(
         &self,
         _: &TwilioAccount,
@@ -116,6 +125,7 @@ fn call_to(to: PhoneNumber, urgency: Urgency) -> NewPhoneCall {
         time_limit: Duration::ZERO,
         company: COMPANY,
         urgency,
+        wish: Wish::default(),
         detection: None,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actors::call::CallStatus;
 use actors::ids::CompanyId;
 use actors::machine::DetectionMode;
-use actors::ports::{Detection, NewPhoneCall, PhoneCall, Telephony, Urgency, VendorError};
+use actors::ports::{Detection, NewPhoneCall, PhoneCall, Telephony, Urgency, VendorError, Wish};
 use callspan::clients::TwilioClient;
 
 use crate::server::{AC, CA, Reply, Seen, Stub, Witness, reply, settings, twilio_account};
@@ -31,6 +31,7 @@ pub(crate) fn new_call() -> NewPhoneCall {
         time_limit: Duration::from_secs(3600),
         company: CompanyId(1),
         urgency: Urgency::Single,
+        wish: Wish::default(),
         detection: None,
     }
 }

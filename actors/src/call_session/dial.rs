@@ -95,6 +95,7 @@ impl CallSession {
             time_limit: self.spec.max_duration,
             company: self.spec.company,
             urgency: *urgency,
+            wish: self.wish.clone(),
             detection: detection
                 .as_ref()
                 .map(|detection| Detection { mode: detection.mode, url: machine_url.clone() }),

@@ -13,7 +13,12 @@ use super::terms::Outcome;
 pub(crate) fn verdict(seq: u32, failure: Option<&DialError>, end: &CallEnd) -> Input {
     let refusal = match (end.reason, failure) {
         (EndReason::NeverPlaced | EndReason::NotAccepted, _)
-        | (_, Some(DialError::Ended(EndReason::ShutDown))) => Some(Refusal::NotDialled),
+        | (_, Some(DialError::Ended(EndReason::ShutDown)))
+        // It was ended while it waited for its turn.
+        | (
+            EndReason::HungUp | EndReason::ShutDown,
+            Some(DialError::Vendor(VendorError::Unreachable { .. })),
+        ) => Some(Refusal::NotDialled),
         // It may ring, whatever we know of it.
         (_, Some(DialError::Vendor(VendorError::OutcomeUnknown { vendor, .. })))
             if *vendor == Vendor::Twilio =>

@@ -188,3 +188,18 @@ async fn calls_of_foreign_twiml_are_tracked_to_their_end() {
     assert_eq!(app.ultravox.active_calls(), 0, "nobody needs an agent");
     app.finish().await;
 }
+
+#[actix_web::test]
+async fn whoever_waits_to_be_dialled_when_all_is_canceled_is_not_dialled() {
+    let app = Setup::new().set("CALLSPAN_MAX_CPS", "0.1").start().await;
+    let id = app.campaign(&few(10), 10).await;
+    let phone = soon("the call", app.twilio.wait_for_call(&number(0))).await;
+    soon("the stream", phone.wait_for_stream()).await.expect("a stream");
+    app.recipients_are(id, RecipientState::Calling, 1).await;
+    assert!(app.app.store().cancel_campaign(id, true, Timestamp::now()).await.expect("ok"));
+    app.app.campaigns().poke(id);
+    app.campaign_is(id, CampaignState::Canceled).await;
+    assert_eq!(app.campaign_count(id, RecipientState::Skipped).await, 9);
+    assert_eq!(app.twilio.calls().len(), 1);
+    app.finish().await;
+}
