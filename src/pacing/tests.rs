@@ -146,8 +146,7 @@ async fn arrivals(
         }
     });
     futures_util::future::join_all(asked).await;
-    let arrived = twilio.arrived.lock().expect("nobody panicked").clone();
-    arrived
+    twilio.arrived.lock().expect("nobody panicked").clone()
 }
 
 /// Runs on a clock that stands still while anybody works.
