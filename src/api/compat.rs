@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::ids::{CompanyId, PhoneNumber};
-use actors::ports::AgentSource;
+use actors::ports::{AgentSource, TwilioAccount};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -59,12 +59,7 @@ struct InitiateCall {
 impl InitiateCall {
     fn parse(body: &Map<String, Value>) -> Result<Self, ApiError> {
         let invalid = |message: String| ApiError::bad_request("validation_error", message);
-        let company = match body.get("companyId") {
-            None | Some(Value::Null) => return Err(invalid("Company ID is required".to_owned())),
-            Some(id) => rules::integer(id)
-                .filter(|id| *id > 0)
-                .ok_or_else(|| invalid("companyId must be a positive integer".to_owned()))?,
-        };
+        let company = company(body)?;
         let destination = match body.get("destinationNumber") {
             None | Some(Value::Null) => None,
             Some(Value::String(number)) => {
@@ -72,8 +67,36 @@ impl InitiateCall {
             }
             Some(_) => return Err(invalid("destinationNumber must be a string".to_owned())),
         };
-        Ok(InitiateCall { company: CompanyId(company), destination })
+        Ok(InitiateCall { company, destination })
     }
+}
+
+/// The company that the body of a call route names.
+pub(super) fn company(body: &Map<String, Value>) -> Result<CompanyId, ApiError> {
+    let invalid = |message| ApiError::bad_request("validation_error", message);
+    match body.get("companyId") {
+        None | Some(Value::Null) => Err(invalid("Company ID is required")),
+        Some(id) => rules::integer(id)
+            .filter(|id| *id > 0)
+            .map(CompanyId)
+            .ok_or_else(|| invalid("companyId must be a positive integer")),
+    }
+}
+
+/// How a company reaches both of its vendors, if the caller may use it.
+pub(super) async fn configurations(
+    context: &Context,
+    caller: &Caller,
+    company: CompanyId,
+) -> Result<(TwilioAccount, UltravoxConfig), ApiError> {
+    let missing = |message| ApiError::not_found("not_configured", message);
+    let no_twilio = || missing("Twilio configuration not found");
+    if !caller.may_use(company) {
+        return Err(no_twilio());
+    }
+    let twilio = context.store.twilio_account(company).await?.ok_or_else(no_twilio)?;
+    let ultravox = context.store.ultravox_config(company).await?;
+    Ok((twilio, ultravox.ok_or_else(|| missing("Ultravox configuration not found"))?))
 }
 
 /// Calls a number with the company's own agent configuration. With an `Idempotency-Key` a
@@ -96,14 +119,7 @@ pub(crate) async fn initiate_call(
     context: web::Data<Context>,
 ) -> Result<HttpResponse, ApiError> {
     let InitiateCall { company, destination } = InitiateCall::parse(&body.object)?;
-    let missing = |message| ApiError::not_found("not_configured", message);
-    let no_twilio = || missing("Twilio configuration not found");
-    if !caller.may_use(company) {
-        return Err(no_twilio());
-    }
-    let twilio = context.store.twilio_account(company).await?.ok_or_else(no_twilio)?;
-    let ultravox = context.store.ultravox_config(company).await?;
-    let ultravox = ultravox.ok_or_else(|| missing("Ultravox configuration not found"))?;
+    let (twilio, ultravox) = configurations(&context, &caller, company).await?;
     let to = destination.unwrap_or_else(|| twilio.phone_number.clone());
     may_call(&context, company, &to).await?;
 

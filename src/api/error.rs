@@ -8,7 +8,7 @@ use actix_web::http::header;
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use actors::call_session::DialError;
-use actors::ids::CallId;
+use actors::ids::{CallId, CampaignId};
 use actors::ports::{Vendor, VendorError};
 use actors::registry::NotAccepted;
 use jiff::Timestamp;
@@ -146,6 +146,16 @@ impl ApiError {
         let message = "The call could not be placed because of an internal error";
         ApiError { code: DIAL_INTERRUPTED, ..ApiError::internal(message) }
             .detail("call_id", call.to_string())
+    }
+
+    /// Calls of many were begun, and what became of them cannot be told here.
+    pub(crate) fn interrupted_campaign(campaign: CampaignId) -> Self {
+        let message = format!(
+            "The calls go on, but the answer could not be made because of an internal error; see \
+             /api/v1/campaigns/{campaign}"
+        );
+        ApiError { code: DIAL_INTERRUPTED, ..ApiError::internal(message) }
+            .detail("campaign_id", campaign.to_string())
     }
 
     /// The path is known, the method is not.

@@ -56,6 +56,13 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
+impl IdempotencyKey {
+    /// Whether there is one.
+    pub(crate) fn is_given(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 /// The same for the document.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
@@ -90,6 +97,26 @@ where
     W: FnOnce(CallId) -> F + 'static,
     F: Future<Output = Result<HttpResponse, ApiError>> + 'static,
 {
+    // Nobody can know how far a node came that is gone.
+    let resume = |call| ready(Err(ApiError::interrupted_dial(call)));
+    once_resumed(context, wish, WAIT, work, resume).await
+}
+
+/// The same for work that may take hours: who asks again meanwhile waits no longer than `patience`,
+/// and work whose node is gone is gone on with by `resume`.
+pub(crate) async fn once_resumed<W, F, R, G>(
+    context: &web::Data<Context>,
+    wish: Wish<'_>,
+    patience: Duration,
+    work: W,
+    resume: R,
+) -> Result<HttpResponse, ApiError>
+where
+    W: FnOnce(CallId) -> F + 'static,
+    F: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+    R: FnOnce(CallId) -> G + 'static,
+    G: Future<Output = Result<HttpResponse, ApiError>> + 'static,
+{
     let id = CallId::generate();
     let Some(key) = wish.key.0 else {
         return detached::run(work(id)).await;
@@ -103,7 +130,7 @@ where
         call: Some(id),
         at: Timestamp::now(),
     };
-    let deadline = tokio::time::Instant::now() + WAIT;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match context.store.claim_idempotency(&request).await? {
             Claim::Mine => {
@@ -116,10 +143,18 @@ where
                 let message = "This Idempotency-Key was used with another request; use a new one";
                 return Err(ApiError::conflict("idempotency_key_reused", message));
             }
-            Claim::Running { node, call, .. } => {
+            Claim::Running { node, call, since } => {
                 let alive_since = Timestamp::now() - DEAD_AFTER;
+                let call = call.unwrap_or(id);
                 if !context.store.is_node_alive(node, alive_since).await? {
-                    return abandoned(context, request, call.unwrap_or(id)).await;
+                    let mine = IdempotentRequest { call: Some(call), ..request.clone() };
+                    if context.store.take_over_idempotency(&mine, node, since).await? {
+                        let context = context.clone();
+                        return detached::run(async move {
+                            claimed(&context, mine, resume(call)).await
+                        })
+                        .await;
+                    }
                 }
             }
         }
@@ -173,15 +208,6 @@ async fn claimed(
         warn!(%error, "an answer is not remembered; its Idempotency-Key stays taken");
     }
     Ok(HttpResponse::build(status).insert_header(content_type).body(text))
-}
-
-/// The node that had begun is gone, and nobody can know how far it came.
-async fn abandoned(
-    context: &Context,
-    request: IdempotentRequest,
-    call: CallId,
-) -> Result<HttpResponse, ApiError> {
-    claimed(context, request, ready(Err(ApiError::interrupted_dial(call)))).await
 }
 
 fn replay(status: u16, body: String) -> HttpResponse {

@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::auth::COMPANY_HEADER;
 use super::{
-    agents, api_keys, calls, companies, compat, do_not_call, error, health, routes, stats,
+    agents, api_keys, bulk, calls, companies, compat, do_not_call, error, health, routes, stats,
 };
 
 /// The document.
@@ -43,7 +43,8 @@ pub(crate) fn document() -> Document {
         stats::metrics, stats::events, stats::api_calls,
         companies::create, companies::list, companies::read, companies::update, companies::delete,
         api_keys::create, api_keys::list, api_keys::revoke,
-        compat::initiate_call,
+        compat::initiate_call, bulk::sequential, bulk::sequential_at_root, bulk::bulk,
+        bulk::intelligent,
     ),
     components(schemas(error::ErrorBody, error::CallRoutesErrorBody)),
     tags(
@@ -197,6 +198,7 @@ mod tests {
             (routes::BASE, open),
             (routes::BASE, routes::platform()),
             (routes::CALL_ROUTES, routes::call_routes()),
+            ("", routes::at_root()),
         ] {
             for resource in resources {
                 for (method, _) in resource.methods {

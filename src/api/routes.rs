@@ -8,7 +8,7 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 
 use super::error::{ApiError, unknown_route};
 use super::gate::gate;
-use super::{agents, api_keys, body, calls, companies, compat, do_not_call, health, stats};
+use super::{agents, api_keys, body, bulk, calls, companies, compat, do_not_call, health, stats};
 
 /// What the integration API's paths begin with.
 pub(crate) const BASE: &str = "/api/v1";
@@ -94,13 +94,27 @@ pub(crate) fn platform() -> Vec<Resourceful> {
 
 /// The call routes, which need a key too.
 pub(crate) fn call_routes() -> Vec<Resourceful> {
-    vec![at("/initiate-call", [on(Method::POST, compat::initiate_call)])]
+    vec![
+        at("/initiate-call", [on(Method::POST, compat::initiate_call)]),
+        at("/bulk-calls-sequential", [on(Method::POST, bulk::sequential)]),
+        at("/bulk-calls", [on(Method::POST, bulk::bulk)]),
+        at("/intelligent-bulk-calls", [on(Method::POST, bulk::intelligent)]),
+    ]
+}
+
+/// A call route that is documented without a base as well.
+pub(crate) fn at_root() -> Vec<Resourceful> {
+    vec![at("/bulk-calls-sequential", [on(Method::POST, bulk::sequential_at_root)])]
 }
 
 /// Mounts all of them.
 pub(crate) fn mount(app: &mut ServiceConfig) {
     for open in open() {
         app.service(resource(&format!("{BASE}{}", open.path), open.methods));
+    }
+    for root in at_root() {
+        let resource = resource(root.path, root.methods).app_data(body::payload_limit());
+        app.service(resource.wrap(from_fn(gate)));
     }
     for (base, resources) in [(BASE, platform()), (CALL_ROUTES, call_routes())] {
         let scope = web::scope(base).app_data(body::payload_limit());

@@ -5,6 +5,7 @@ mod admission;
 mod api;
 mod api_bench;
 mod audio;
+mod bulk;
 mod calls;
 mod campaigns;
 mod cli_call;
