@@ -3,6 +3,7 @@
 mod control;
 mod kills;
 mod lives;
+mod nodes;
 
 use actors::campaign::RecipientState;
 use actors::ids::{CampaignId, CompanyId};

@@ -13,7 +13,7 @@ use crate::harness::requests::{Answer, INITIATE};
 use crate::harness::{ADMIN_KEY, CALLEE, Setup, soon};
 
 /// A fresh database of the throw-away server.
-async fn database() -> String {
+pub(crate) async fn database() -> String {
     let server = std::env::var("TEST_POSTGRES_URL")
         .expect("TEST_POSTGRES_URL must name a server: run scripts/with-postgres");
     let mut admin = PgConnection::connect(&server).await.expect("the server answers");
