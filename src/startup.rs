@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use tracing::info;
 
-use crate::api::{self, AdminKey, NewAdminKey, RateLimiters, Vitals, ensure_admin_key};
+use crate::api::{self, AdminKey, NewAdminKey, RateLimiters, Vitals, Watchers, ensure_admin_key};
 use crate::campaigns::{self, Campaigns};
 use crate::clients::agent_socket::AgentConnector;
 use crate::clients::twilio::TwilioClient;
@@ -81,6 +81,7 @@ pub(crate) struct Context {
     pub(crate) registry: Arc<Registry>,
     pub(crate) campaigns: Arc<Campaigns>,
     pub(crate) pacer: Pacer,
+    pub(crate) watchers: Watchers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) telephony: Arc<TwilioClient>,
     pub(crate) agents: Arc<UltravoxClient>,
@@ -231,6 +232,7 @@ fn build_context(
         registry: Registry::new(ports, arbiter, config.max_active_calls),
         campaigns: Arc::default(),
         pacer,
+        watchers: Watchers::default(),
         store,
         journal,
         metrics,

@@ -28,7 +28,7 @@ use super::rules;
 pub(crate) use schema::{
     AgentBody, AgentConfigBody, AgentUpdateBody, variables, word, word_or_null,
 };
-pub(crate) use template::context_for_call;
+pub(crate) use template::{context_for_call, missing_variables};
 pub(crate) use vendor::settle_all;
 
 /// Makes an agent, here and at Ultravox.
@@ -170,6 +170,17 @@ pub(crate) async fn find(
 ) -> Result<AgentRow, ApiError> {
     let row = context.store.agent(company, id).await?;
     row.ok_or_else(|| ApiError::not_found("agent_not_found", format!("There is no agent {id}")))
+}
+
+/// Ultravox's id of an agent that takes calls.
+pub(crate) fn active(agent: &AgentRow) -> Result<&str, ApiError> {
+    match (agent.status, &agent.ultravox_agent_id) {
+        (AgentStatus::Active, Some(id)) => Ok(id),
+        (status, _) => {
+            let message = format!("Agent {} is {status}; only active agents take calls", agent.id);
+            Err(ApiError::conflict("agent_not_active", message))
+        }
+    }
 }
 
 /// An id in the path, as the document says agents are called.

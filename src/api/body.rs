@@ -52,7 +52,7 @@ impl FromRequest for JsonOrCsv {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let essence = essence(request).unwrap_or_default();
+        let essence = content_type(request).unwrap_or_default();
         if essence == "text/csv" {
             let csv = CsvBody::new(request, payload.take());
             return Box::pin(async move { csv.map(JsonOrCsv::Csv) });
@@ -106,6 +106,30 @@ fn csv_too_large() -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
+/// A body that is a JSON object, or nothing, which is one without fields.
+#[derive(Debug)]
+pub(crate) struct MaybeJsonObject {
+    pub(crate) object: Map<String, Value>,
+}
+
+impl FromRequest for MaybeJsonObject {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let unsupported = refuse_content_type(request);
+        let bytes = Bytes::from_request(request, payload);
+        Box::pin(async move {
+            let bytes = bytes.await.map_err(unreadable)?;
+            match (bytes.is_empty(), unsupported) {
+                (true, _) => Ok(MaybeJsonObject { object: Map::new() }),
+                (false, None) => Ok(MaybeJsonObject { object: parse(&bytes)? }),
+                (false, Some(refusal)) => Err(refusal),
+            }
+        })
+    }
+}
+
 /// The limit bodies are read with.
 pub(crate) fn payload_limit() -> web::PayloadConfig {
     web::PayloadConfig::new(API_BYTES)
@@ -113,20 +137,24 @@ pub(crate) fn payload_limit() -> web::PayloadConfig {
 
 /// A client that names no type means JSON.
 fn refuse_content_type(request: &HttpRequest) -> Option<ApiError> {
-    let essence = essence(request)?;
-    let is_json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    (!is_json).then(|| unsupported("application/json"))
+    let essence = content_type(request)?;
+    (!is_json(&essence)).then(|| unsupported("application/json"))
 }
 
-/// The media type, without its parameters.
-fn essence(request: &HttpRequest) -> Option<String> {
+/// What a body is said to be, in small letters and without parameters.
+pub(crate) fn content_type(request: &HttpRequest) -> Option<String> {
     let given = request.headers().get(CONTENT_TYPE)?;
     let essence = given.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     Some(essence.trim().to_ascii_lowercase())
 }
 
-fn unsupported(types: &str) -> ApiError {
+/// Whether this is one of the names of JSON.
+pub(crate) fn is_json(essence: &str) -> bool {
+    essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+pub(crate) fn unsupported(types: &str) -> ApiError {
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     let message = format!("The request body must be sent as Content-Type: {types}");
     ApiError::new(status, "unsupported_media_type", message)
@@ -134,10 +162,7 @@ fn unsupported(types: &str) -> ApiError {
 
 fn unreadable(error: actix_web::Error) -> ApiError {
     match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("The request body must have at most {API_BYTES} bytes");
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
-        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(API_BYTES),
         _ => {
             let message = format!("The request body cannot be read: {error}");
             ApiError::bad_request("unreadable_body", message)
@@ -145,7 +170,13 @@ fn unreadable(error: actix_web::Error) -> ApiError {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn too_large(limit: usize) -> ApiError {
+    let message = format!("The request body must have at most {limit} bytes");
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+}
+
+/// Reads a body that must be a JSON object.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let malformed = |why| ApiError::bad_request("malformed_json", why);
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),

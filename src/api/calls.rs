@@ -14,12 +14,12 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use crate::startup::Context;
-use crate::store::{AgentRow, AgentStatus, CallCursor, CallRow};
+use crate::store::{AgentRow, CallCursor, CallRow};
 
 use super::agents;
 use super::auth::{Acting, Seeing};
 use super::body::JsonObject;
-use super::dial::{Dialled, Outbound, dial as place, may_call};
+use super::dial::{Dialled, Outbound, dial as place, may_call, twilio_of};
 use super::error::ApiError;
 use super::fields::{Fields, Ruled};
 use super::idempotency::{IdempotencyKey, Wish, once};
@@ -28,7 +28,7 @@ use super::time::whole_seconds;
 
 pub(crate) use schema::{
     CallBody, CallIdParam, CallPage, CallRequestBody, DialledBody, MessageBody, TimelineBody,
-    TranscriptBody,
+    TranscriptBody, anything_by_name,
 };
 use schema::{EventBody, SaidBody};
 
@@ -73,10 +73,7 @@ pub(crate) async fn dial(
     let agent = agents::find(&context, company, &id).await?;
     let source = source(&agent, given.unwrap_or_default())?;
     let ultravox = agents::ultravox_of(&context, company).await?;
-    let twilio = context.store.twilio_account(company).await?.ok_or_else(|| {
-        let message = format!("Twilio configuration not found: company {company} needs one");
-        ApiError::conflict("twilio_not_configured", message)
-    })?;
+    let twilio = twilio_of(&context, company).await?;
     may_call(&context, company, &to).await?;
 
     let wish = Wish { key, company, route: request.path().to_owned(), body: &body.object };
@@ -258,13 +255,7 @@ pub(crate) async fn message(
 
 /// Which agent a call gets, with its variables filled in.
 pub(crate) fn source(agent: &AgentRow, given: Map<String, Value>) -> Result<AgentSource, ApiError> {
-    let ultravox_agent_id = match (agent.status, &agent.ultravox_agent_id) {
-        (AgentStatus::Active, Some(id)) => id.clone(),
-        (status, _) => {
-            let message = format!("Agent {} is {status}; only active agents take calls", agent.id);
-            return Err(ApiError::conflict("agent_not_active", message));
-        }
-    };
+    let ultravox_agent_id = agents::active(agent)?.to_owned();
     let template_context = agents::context_for_call(agent, given)?;
     Ok(AgentSource::Stored { ultravox_agent_id, template_context, first_speaker: None })
 }

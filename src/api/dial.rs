@@ -34,6 +34,17 @@ pub(crate) struct Dialled {
     pub(crate) at: Timestamp,
 }
 
+/// How this company reaches Twilio.
+pub(crate) async fn twilio_of(
+    context: &Context,
+    company: CompanyId,
+) -> Result<TwilioAccount, ApiError> {
+    context.store.twilio_account(company).await?.ok_or_else(|| {
+        let message = format!("Twilio configuration not found: company {company} needs one");
+        ApiError::conflict("twilio_not_configured", message)
+    })
+}
+
 /// Refuses a number that the company must not call, before anything is stored or dialled.
 pub(crate) async fn may_call(
     context: &Context,

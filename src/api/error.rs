@@ -175,6 +175,11 @@ impl ApiError {
         )
     }
 
+    /// Whether it is we who could not do it.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self

@@ -90,6 +90,25 @@ impl Fields {
         self.problems.insert(name, Value::String(why));
     }
 
+    /// The same, unless something is told of the field already.
+    pub(crate) fn problem_unless_told(&mut self, name: &str, why: &str) {
+        if !self.problems.contains_key(&format!("{}{name}", self.prefix)) {
+            self.problem(name, why.to_owned());
+        }
+    }
+
+    /// Reads those of these parameters of a query that are JSON; the others stay texts, which no
+    /// rule of an object or list allows.
+    pub(crate) fn read_json(&mut self, names: &[&str]) {
+        for name in names {
+            if let Some(value) = self.given.get_mut(*name)
+                && let Some(Ok(read)) = value.as_str().map(serde_json::from_str)
+            {
+                *value = read;
+            }
+        }
+    }
+
     /// Takes over what is wrong with the fields of an object within.
     pub(crate) fn absorb(&mut self, inner: Fields) {
         self.problems.extend(inner.problems);

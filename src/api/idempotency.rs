@@ -217,7 +217,7 @@ fn replay(status: u16, body: String) -> HttpResponse {
 }
 
 /// Of what the body says, not of how it is written.
-fn hash(body: &Map<String, Value>) -> String {
+pub(crate) fn hash(body: &Map<String, Value>) -> String {
     let mut keys: Vec<&String> = body.keys().collect();
     keys.sort();
     let mut digest = Sha256::new();

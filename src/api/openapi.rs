@@ -13,7 +13,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::auth::COMPANY_HEADER;
 use super::{
-    agents, api_keys, bulk, calls, companies, compat, do_not_call, error, health, routes, stats,
+    agents, api_keys, bulk, calls, campaigns, companies, compat, do_not_call, error, health,
+    routes, stats,
 };
 
 /// The document.
@@ -39,6 +40,9 @@ pub(crate) fn document() -> Document {
         calls::hang_up, calls::message,
         do_not_call::add, do_not_call::list, do_not_call::read, do_not_call::remove,
         do_not_call::add_person,
+        campaigns::create, campaigns::list, campaigns::read, campaigns::update,
+        campaigns::results, campaigns::events, campaigns::pause, campaigns::resume,
+        campaigns::cancel, campaigns::retry,
         health::basic, health::detailed,
         stats::metrics, stats::events, stats::api_calls,
         companies::create, companies::list, companies::read, companies::update, companies::delete,
@@ -51,6 +55,8 @@ pub(crate) fn document() -> Document {
         (name = "agents", description = "What voice agents are told and how they speak"),
         (name = "calls", description = "Phone calls with agents"),
         (name = "do not call", description = "Whom a company must not call"),
+        (name = "campaigns", description = "Many numbers, called one after another or several at \
+            a time"),
         (name = "call routes", description = "Calls with a company's own agent configuration"),
         (name = "health", description = "Whether the service is well"),
         (name = "metrics", description = "What has happened"),
@@ -98,7 +104,7 @@ impl Modify for Common {
 }
 
 /// Groups of routes that act for a company an admin key may choose.
-const OF_ONE_COMPANY: [&str; 4] = ["agents", "calls", "do not call", "metrics"];
+const OF_ONE_COMPANY: [&str; 5] = ["agents", "calls", "campaigns", "do not call", "metrics"];
 
 fn operation_has(operation: &Operation, tag: &str) -> bool {
     operation.tags.iter().flatten().any(|known| known == tag)

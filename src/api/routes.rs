@@ -8,7 +8,9 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, 
 
 use super::error::{ApiError, unknown_route};
 use super::gate::gate;
-use super::{agents, api_keys, body, bulk, calls, companies, compat, do_not_call, health, stats};
+use super::{
+    agents, api_keys, body, bulk, calls, campaigns, companies, compat, do_not_call, health, stats,
+};
 
 /// What the integration API's paths begin with.
 pub(crate) const BASE: &str = "/api/v1";
@@ -75,6 +77,14 @@ pub(crate) fn platform() -> Vec<Resourceful> {
             "/do-not-call/{phone_number}",
             [get(do_not_call::read), on(Method::DELETE, do_not_call::remove)],
         ),
+        at("/campaigns", [get(campaigns::list), on(Method::POST, campaigns::create)]),
+        at("/campaigns/{id}", [get(campaigns::read), on(Method::PATCH, campaigns::update)]),
+        at("/campaigns/{id}/calls", [get(campaigns::results)]),
+        at("/campaigns/{id}/events", [get(campaigns::events)]),
+        at("/campaigns/{id}/pause", [on(Method::POST, campaigns::pause)]),
+        at("/campaigns/{id}/resume", [on(Method::POST, campaigns::resume)]),
+        at("/campaigns/{id}/cancel", [on(Method::POST, campaigns::cancel)]),
+        at("/campaigns/{id}/retry", [on(Method::POST, campaigns::retry)]),
         at("/metrics", [get(stats::metrics)]),
         at("/metrics/events", [get(stats::events)]),
         at("/metrics/api-calls", [get(stats::api_calls)]),

@@ -255,7 +255,8 @@ fn urgency() -> Object {
     word_or_null(["immediate", "soon", "later"])
 }
 
-fn anything_by_name() -> Object {
+/// The variables of one call.
+pub(crate) fn anything_by_name() -> Object {
     let kinds = [Type::String, Type::Number, Type::Boolean, Type::Array, Type::Object];
     let value = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter(kinds))

@@ -28,8 +28,7 @@ fn few() -> CampaignSettings {
 
 #[actix_web::test]
 async fn a_node_that_stops_in_good_order_leaves_the_rest_to_the_next() {
-    let world =
-        World::with_twilio(|twilio| twilio.phone = busy()).set("CALLSPAN_MAX_CPS", "1000");
+    let world = World::with_twilio(|twilio| twilio.phone = busy()).set("CALLSPAN_MAX_CPS", "1000");
     let mut program = world.start().await;
     program.signal("TERM");
     assert_eq!(program.exit_code().await, Some(0));
