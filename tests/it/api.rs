@@ -3,6 +3,7 @@
 mod agents;
 mod bodies;
 mod calls;
+mod campaigns;
 mod companies;
 mod do_not_call;
 mod health;
