@@ -5,10 +5,10 @@ use std::time::Duration;
 use actors::ids::CampaignId;
 use callspan::store::{CampaignRow, CampaignState};
 use loadtest::twilio::{CallStatus, PhoneBehaviour, PhoneOutcome};
-use loadtest::ultravox::AgentScript;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 
+use crate::harness::process::World;
 use crate::harness::requests::Answer;
 use crate::harness::{ADMIN_KEY, LIMIT, Setup, TestApp, soon, within};
 
@@ -152,7 +152,7 @@ async fn a_campaign_has_the_rules_of_its_route() {
 #[actix_web::test]
 #[ignore = "needs the runner of campaigns"]
 async fn every_number_has_its_row_in_the_order_of_the_request() {
-    let app = Setup::new().agents(AgentScript::demo()).start().await;
+    let app = Setup::new().set("CALLSPAN_RING_TIMEOUT_SECONDS", "5").start().await;
     let outcomes = [
         (PhoneOutcome::Busy, "busy"),
         (PhoneOutcome::NoAnswer, "no-answer"),
@@ -312,12 +312,14 @@ async fn a_key_begins_its_calls_once() {
     let phone = soon("the first call", app.twilio.wait_for_call(&number(0))).await;
     let again = Answer::to(keyed("one")).await;
     assert_eq!((again.status, again.retry_after()), (409, 1), "{again:?}");
-    for to in [number(0), number(1)] {
-        let phone = soon("the call", app.twilio.wait_for_call(&to)).await;
+    for phone in [Some(phone), None] {
+        let phone = match phone {
+            Some(phone) => phone,
+            None => soon("the second call", app.twilio.wait_for_call(&number(1))).await,
+        };
         soon("the stream", phone.wait_for_stream()).await.expect("a stream");
         phone.hang_up();
     }
-    soon("its end", phone.wait_until_over()).await;
     let first = soon("the answer", first).await.expect("no panic");
     let again = Answer::to(keyed("one")).await;
     assert_eq!((again.status, &again.body), (200, &first.body));
@@ -357,4 +359,45 @@ async fn there_is_no_bulk_route_but_the_documented_ones() {
         assert_eq!(ask(&app, &path, &body(&[number(0)])).await.status, 404, "{path}");
     }
     app.finish().await;
+}
+
+#[actix_web::test]
+#[ignore = "needs the runner of campaigns"]
+async fn after_a_kill_the_same_key_gets_the_answer_and_nobody_is_called_twice() {
+    let busy = PhoneBehaviour::ends_in(PhoneOutcome::Busy).ringing_for(Duration::from_millis(200));
+    let world = World::with_twilio(|twilio| twilio.phone = busy);
+    let mut program = world.start().await;
+    let numbers: Vec<String> = (0..10).map(number).collect();
+    let (http, url) = (reqwest::Client::new(), format!("{}{BULK}", world.public_url()));
+    let ask = || {
+        let request = http.post(&url).header("X-API-Key", ADMIN_KEY);
+        request.header("Idempotency-Key", "once").json(&body(&numbers)).send()
+    };
+    let first = actix_web::rt::spawn(ask());
+    soon("a call", world.twilio.wait_until(|twilio| !twilio.calls().is_empty())).await;
+    program.signal("KILL");
+    assert_eq!(program.exit_code().await, None);
+    assert!(soon("the break", first).await.expect("no panic").is_err());
+
+    let mut program = world.start().await;
+    let again = async {
+        loop {
+            let answer = ask().await.expect("an answer");
+            // Until it is clear that the first node is gone.
+            if answer.status().as_u16() != 409 {
+                return answer;
+            }
+            assert_eq!(answer.headers()["retry-after"], "1");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let answer = within(LIMIT * 4, "the answer", again).await;
+    assert_eq!(answer.status().as_u16(), 200);
+    let answer: Value = answer.json().await.expect("a JSON body");
+    assert_eq!((&answer["totalCalls"], statuses(&answer).len()), (&json!(10), 10));
+    for to in &numbers {
+        assert_eq!(world.twilio.dials_to(to), 1, "{to}");
+    }
+    program.signal("TERM");
+    assert_eq!(program.exit_code().await, Some(0));
 }
