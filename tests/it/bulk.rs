@@ -116,7 +116,6 @@ async fn when_nobody_can_be_called_every_number_says_why() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn a_campaign_has_the_rules_of_its_route() {
     let app = busy().await;
     let asked = json!({
@@ -150,7 +149,6 @@ async fn a_campaign_has_the_rules_of_its_route() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn every_number_has_its_row_in_the_order_of_the_request() {
     let app = Setup::new().set("CALLSPAN_RING_TIMEOUT_SECONDS", "5").start().await;
     let outcomes = [
@@ -190,7 +188,6 @@ async fn every_number_has_its_row_in_the_order_of_the_request() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn the_next_call_begins_when_the_one_before_has_ended_at_twilio() {
     let app = TestApp::start().await;
     let numbers: Vec<String> = (0..3).map(number).collect();
@@ -218,7 +215,6 @@ async fn the_next_call_begins_when_the_one_before_has_ended_at_twilio() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn as_many_calls_at_a_time_as_were_asked_for() {
     let app = TestApp::start().await;
     let numbers: Vec<String> = (0..6).map(number).collect();
@@ -240,7 +236,6 @@ async fn as_many_calls_at_a_time_as_were_asked_for() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn a_call_that_lasts_too_long_is_ended_and_told() {
     let app = TestApp::start().await;
     let busy = PhoneBehaviour::ends_in(PhoneOutcome::Busy).ringing_for(Duration::ZERO);
@@ -260,7 +255,6 @@ async fn a_call_that_lasts_too_long_is_ended_and_told() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn a_client_that_goes_away_stops_no_call() {
     let app = TestApp::start().await;
     let numbers: Vec<String> = (0..3).map(number).collect();
@@ -279,7 +273,6 @@ async fn a_client_that_goes_away_stops_no_call() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn a_client_need_not_wait() {
     let app = TestApp::start().await;
     let numbers = [number(0), number(1)];
@@ -303,7 +296,6 @@ async fn a_client_need_not_wait() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn a_key_begins_its_calls_once() {
     let app = TestApp::start().await;
     let body = body(&[number(0), number(1)]);
@@ -339,7 +331,6 @@ async fn a_key_begins_its_calls_once() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn calls_may_follow_somebody_elses_twiml() {
     let app = busy().await;
     let mut body = body(&[number(0)]);
@@ -362,7 +353,6 @@ async fn there_is_no_bulk_route_but_the_documented_ones() {
 }
 
 #[actix_web::test]
-#[ignore = "needs the runner of campaigns"]
 async fn after_a_kill_the_same_key_gets_the_answer_and_nobody_is_called_twice() {
     let busy = PhoneBehaviour::ends_in(PhoneOutcome::Busy).ringing_for(Duration::from_millis(200));
     let world = World::with_twilio(|twilio| twilio.phone = busy);
