@@ -9,8 +9,9 @@ use sqlx::sqlite::SqlitePool;
 use sqlx::{AssertSqlSafe, Row, Sqlite};
 
 use super::{
-    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, dialling,
-    directory, do_not_call, events, idempotency, nodes, removal, reseal, stats, write,
+    CallCursor, CallFilter, Direction, Pools, Store, agents, call_lists, calls, campaigns,
+    dialling, directory, do_not_call, events, idempotency, nodes, recipients, removal, reseal,
+    stats, write,
 };
 use crate::secrets::Sealer;
 
@@ -37,9 +38,11 @@ async fn no_query_walks_all_calls() {
     let reseal = reseal::COLUMNS[2].list;
     let of_calls = calls::ALL.iter().chain(write::ALL).chain(events::ALL);
     let of_others = agents::ALL.iter().chain(idempotency::ALL).chain(stats::ALL);
-    let of_companies =
-        directory::ALL.iter().chain(removal::ALL).chain(do_not_call::ALL).chain(dialling::ALL);
-    for sql in of_calls.chain(of_others).chain(of_companies).chain(&[nodes::TAKE_SQLITE, reseal]) {
+    let of_companies = directory::ALL.iter().chain(removal::ALL).chain(do_not_call::ALL);
+    let of_campaigns = campaigns::ALL.iter().chain(recipients::ALL).chain(dialling::ALL);
+    let of_nodes = [nodes::TAKE_SQLITE, reseal];
+    let all = of_calls.chain(of_others).chain(of_companies).chain(of_campaigns);
+    for sql in all.chain(&of_nodes) {
         for step in plan(&store, sql).await {
             // Walking the index of live calls is walking the calls that are live.
             let good = step.contains("calls_live") || !step.starts_with("SCAN");

@@ -179,10 +179,12 @@ const SETTLE: &str = "UPDATE campaign_calls SET state = $3, attempts = $4, due_a
      answered_by = CASE WHEN $12 THEN $10 ELSE answered_by END, \
      duration_ms = CASE WHEN $12 THEN $11 ELSE duration_ms END, updated_at = $13 \
      WHERE campaign_id = $1 AND seq = $2";
-/// The state is asked for twice, since PostgreSQL finds the rows before it waits for their locks.
+/// Up to a place that is found once: PostgreSQL may ask a list of places again for every row. The
+/// state is asked for twice, since rows may change while their locks are waited for.
 const SETTLE_SOME_WAITING: &str = "UPDATE campaign_calls SET state = $2, updated_at = $3, \
-     detail = $4 WHERE campaign_id = $1 AND state = 'waiting' AND seq IN (SELECT seq \
-     FROM campaign_calls WHERE campaign_id = $1 AND state = 'waiting' ORDER BY seq LIMIT 5000)";
+     detail = $4 WHERE campaign_id = $1 AND state = 'waiting' AND seq <= (SELECT max(seq) FROM \
+     (SELECT seq FROM campaign_calls WHERE campaign_id = $1 AND state = 'waiting' \
+     ORDER BY seq LIMIT 5000) AS some_waiting)";
 const ENDS: &str = "SELECT id, status, end_reason, detail, duration_ms, answered_by, call_sid \
      FROM calls WHERE end_reason IS NOT NULL AND id IN (";
 macro_rules! columns {

@@ -105,7 +105,7 @@ async fn a_call_that_is_stored_and_has_nobody_is_ended() {
     soon("its end", ended).await;
     let ended = app.row_of(forgotten.id).await;
     let (status, reason) = (ended.status, ended.end_reason);
-    assert_eq!((status, reason), (CallStatus::Failed, Some(EndReason::InternalError)));
+    assert_eq!((status, reason), (CallStatus::Failed, Some(EndReason::NeverPlaced)));
     assert_eq!(app.row(&call.phone).await.status, CallStatus::InProgress, "the other goes on");
     app.hang_up(&call).await;
     app.finish().await;

@@ -3,6 +3,7 @@
 mod agents;
 mod call_lists;
 mod calls;
+mod campaigns;
 mod check;
 mod companies;
 mod db;
@@ -14,6 +15,7 @@ mod inbound;
 mod journal;
 mod migrations;
 mod postgres_only;
+mod recipients;
 mod stats;
 
 use db::Db;
@@ -50,6 +52,25 @@ on_both_engines! {
     dialling::nodes_that_race_for_slots_share_them,
     dialling::slots_are_a_companys_own_and_go_with_it,
     dialling::a_companys_pace_is_read_as_it_stands,
+    campaigns::a_campaign_is_stored_from_first_to_last,
+    campaigns::a_campaign_moves_only_where_it_may,
+    campaigns::a_cancel_may_be_said_again_and_only_adds,
+    campaigns::rules_change_only_in_the_place_of_those_that_were_seen,
+    campaigns::campaigns_are_listed_newest_first_by_state,
+    campaigns::campaigns_of_a_node_that_is_gone_go_to_one_other,
+    campaigns::a_draft_goes_and_a_campaign_stays,
+    recipients::recipients_are_stored_as_they_were_given,
+    recipients::results_are_read_a_page_at_a_time,
+    recipients::a_recipient_is_claimed_with_its_call_or_not_at_all,
+    recipients::only_who_runs_a_campaign_claims_for_it,
+    recipients::who_does_not_want_to_be_called_is_not_claimed,
+    recipients::of_many_claims_at_once_one_counts,
+    recipients::claims_and_settlements_at_once_are_counted,
+    recipients::an_attempt_is_settled_with_how_it_ended,
+    recipients::everybody_who_waits_is_settled_and_nobody_else,
+    recipients::how_calls_ended_is_found_by_their_ids,
+    recipients::a_hundred_thousand_are_stored_and_deleted,
+    recipients::a_company_goes_with_its_campaigns,
     idempotency::a_request_is_carried_out_once,
     idempotency::a_released_or_old_key_is_to_be_had_again,
     idempotency::of_many_claims_at_once_one_wins,

@@ -102,8 +102,8 @@ async fn a_file_in_another_alphabet_is_read_and_noted() {
 async fn a_file_that_cannot_be_read_is_refused_and_leaves_nothing() {
     let app = TestApp::start().await;
     let files: [(&[u8], &str, &str); 8] = [
-        (b"", "invalid_csv", "the file is empty"),
-        (b"\n \n", "invalid_csv", "the file is empty"),
+        (b"", "invalid_csv", "The file is empty"),
+        (b"\n \n", "invalid_csv", "The file is empty"),
         (b"phone_number\n", "invalid_csv", "no rows below it"),
         (b"+12125550101\n", "invalid_csv", "must name the columns"),
         (b"name,city\nAnn,Rome\n", "invalid_csv", "must name the columns"),
