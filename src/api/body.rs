@@ -106,7 +106,7 @@ fn csv_too_large() -> ApiError {
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
-/// A body that is a JSON object, or nothing, which is one without fields.
+/// A body that is a JSON object, or nothing or null, which is one without fields.
 #[derive(Debug)]
 pub(crate) struct MaybeJsonObject {
     pub(crate) object: Map<String, Value>,
@@ -121,10 +121,10 @@ impl FromRequest for MaybeJsonObject {
         let bytes = Bytes::from_request(request, payload);
         Box::pin(async move {
             let bytes = bytes.await.map_err(unreadable)?;
-            match (bytes.is_empty(), unsupported) {
-                (true, _) => Ok(MaybeJsonObject { object: Map::new() }),
-                (false, None) => Ok(MaybeJsonObject { object: parse(&bytes)? }),
-                (false, Some(refusal)) => Err(refusal),
+            match (bytes.trim_ascii(), unsupported) {
+                (b"", _) | (b"null", None) => Ok(MaybeJsonObject { object: Map::new() }),
+                (given, None) => Ok(MaybeJsonObject { object: parse(given)? }),
+                (_, Some(refusal)) => Err(refusal),
             }
         })
     }

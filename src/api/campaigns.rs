@@ -54,14 +54,7 @@ const ATTEMPTS: usize = 5;
 /// Campaigns, newest first. `next_cursor` of one page asks for the next.
 #[utoipa::path(
     get, path = "/api/v1/campaigns", tag = "campaigns",
-    params(
-        ("state" = Option<String>, Query, pattern = "^[a-z]+$",
-            description = "Only campaigns that stand so"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000,
-            description = "At most so many; 100 when it is absent"),
-        ("cursor" = Option<String>, Query, pattern = "^[0-9a-f]{43}$",
-            description = "`next_cursor` of the page before"),
-    ),
+    params(described::ListQuery),
     responses((status = 200, description = "A page of campaigns", body = CampaignPage))
 )]
 pub(crate) async fn list(

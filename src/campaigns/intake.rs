@@ -129,7 +129,8 @@ impl Intake {
         }
     }
 
-    /// Takes the next rows of the upload. After an error nothing is left of it.
+    /// Takes the next rows of the upload. After an error the intake is good for nothing but to be
+    /// abandoned.
     pub(crate) async fn add(
         &mut self,
         given: impl IntoIterator<Item = GivenRecipient>,

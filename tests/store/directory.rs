@@ -243,7 +243,7 @@ pub(crate) async fn a_removed_company_leaves_nothing_but_what_was_counted(db: Db
         "campaign_calls (campaign_id, seq, number, state, updated_at) VALUES ('c', 1, '', 'done', 1)",
         "campaign_counts (campaign_id, name, count) VALUES ('c', 'done', 1)",
         "do_not_call (company_id, number, source, created_at) VALUES (2, '+12125550123', 'api', 1)",
-        "dial_slots (company_id, slot, free_at) VALUES (2, 1, 1)",
+        "dial_slots (company_id, slot, used_at) VALUES (2, 1, 1)",
     ];
     for row in of_campaigns {
         db.execute(&format!("INSERT INTO {row}")).await;

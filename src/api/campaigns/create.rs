@@ -12,7 +12,7 @@ use crate::api::auth::Acting;
 use crate::api::body::{self, MaybeJsonObject};
 use crate::api::detached;
 use crate::api::dial::twilio_of;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ErrorBody};
 use crate::api::fields::Fields;
 use crate::api::idempotency::{IdempotencyKey, IdempotencyKeyParam, Wish, once};
 use crate::campaigns::intake::{Accepted, GivenRecipient, Intake, RowRules};
@@ -48,6 +48,10 @@ const PAGE: u32 = 1_000;
     responses(
         (status = 200, description = "A dry run: nothing was stored", body = AcceptedBody),
         (status = 201, description = "The campaign runs", body = CreatedBody),
+        (status = 413, description = "The body has more than 64 MiB of JSON or 256 MiB of CSV",
+            body = ErrorBody<'static>),
+        (status = 415, description = "The body is sent neither as JSON nor as CSV",
+            body = ErrorBody<'static>),
     )
 )]
 pub(crate) async fn create(

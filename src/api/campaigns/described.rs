@@ -106,6 +106,41 @@ pub(crate) struct CampaignQuery {
     dry_run: Option<bool>,
 }
 
+/// Which campaigns to list.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct ListQuery {
+    /// Only campaigns that stand so.
+    #[param(schema_with = super::schema::any_state)]
+    state: Option<String>,
+    /// At most so many campaigns.
+    #[param(minimum = 1, maximum = 1_000, default = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(pattern = "^[0-9a-f]{43}$")]
+    cursor: Option<String>,
+}
+
+/// Which recipients to list, and how.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct ResultsQuery {
+    /// Only recipients that stand so.
+    #[param(schema_with = super::schema::any_recipient_state)]
+    state: Option<String>,
+    /// At most so many recipients.
+    #[param(minimum = 1, maximum = 1_000, default = 100)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[param(minimum = 0)]
+    cursor: Option<u32>,
+    /// `json` or `csv`; without it what `Accept` says.
+    #[param(schema_with = format)]
+    format: Option<String>,
+}
+
 /// Who is dialled again, how often and when.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -258,6 +293,10 @@ fn retriable() -> Schema {
 
 fn to_retry() -> Schema {
     words_of(super::REPEATABLE.map(actors::campaign::RecipientState::as_str))
+}
+
+fn format() -> Object {
+    word(["json", "csv"])
 }
 
 fn clock() -> Object {

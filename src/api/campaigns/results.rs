@@ -102,16 +102,7 @@ pub(crate) struct RecipientPage<'a> {
 /// file, a text that begins as formulas of spreadsheets do has an apostrophe before it.
 #[utoipa::path(
     get, path = "/api/v1/campaigns/{id}/calls", tag = "campaigns",
-    params(
-        CampaignIdParam,
-        ("state" = Option<String>, Query, description = "Only recipients that stand so"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000,
-            description = "At most so many; 100 when it is absent"),
-        ("cursor" = Option<u32>, Query, minimum = 0,
-            description = "`next_cursor` of the page before"),
-        ("format" = Option<String>, Query, pattern = "^(json|csv)$",
-            description = "`json` or `csv`; without it what `Accept` says"),
-    ),
+    params(CampaignIdParam, super::described::ResultsQuery),
     responses((status = 200, description = "The recipients", content(
         (RecipientPage = "application/json"), (String = "text/csv"),
     )))
