@@ -2,7 +2,7 @@
 //! single calls, on all nodes.
 //!
 //! [`Pacer`] gives each call its turn, and [`PacedTelephony`] has every call wait for it. What a
-//! turn takes is a slot; [`slots`] says why that is safe. Nodes that share a database share slots
+//! turn takes is a slot; `slots` says why that is safe. Nodes that share a database share slots
 //! there; a process that has its database to itself keeps them in memory.
 
 mod line;
