@@ -4,6 +4,7 @@ mod admin;
 mod call;
 mod company;
 mod completions;
+mod context;
 mod demo;
 mod dnc;
 mod doctor;
@@ -12,6 +13,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod serve;
+mod service;
 mod table;
 
 use std::process::ExitCode;

@@ -6,21 +6,20 @@
 //! shown with `--json` only. What went wrong is told by the exit code, for scripts.
 
 mod order;
-mod service;
+mod state;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use actors::call::CallStatus;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use secrecy::SecretString;
-use serde_json::Value;
 
+use super::context::{self, ContextError};
 use super::output::{print, say};
+use super::service::{self, Service, ServiceError};
 use order::{Order, OrderError};
-use service::{CallState, Service, ServiceError};
+use state::{CallState, Placed};
 
 /// How long to wait between looks at a call. A key may ask 60 times a minute, and others use it
 /// too.
@@ -55,17 +54,8 @@ pub(super) fn command() -> Command {
             option("company", "N", "Company that calls [default: 1; with --agent the key's own]")
                 .value_parser(value_parser!(i64).range(1..)),
         )
-        .arg(
-            option("context", "KEY=VALUE", "Text for the agent's prompt; may be given often")
-                .action(ArgAction::Append)
-                .requires("agent"),
-        )
-        .arg(
-            option("context-json", "FILE", "The same as a JSON object; --context wins over it")
-                .value_parser(value_parser!(PathBuf))
-                .requires("agent"),
-        )
-        .arg(option("url", "URL", "Where the service is"))
+        .args(context::arguments())
+        .arg(service::url_argument())
         .arg(switch("wait", "Waits for the end of the call and prints how it goes"))
         .arg(switch("json", "Prints the service's answers, the join URL included"))
         .after_help(EXIT_CODES)
@@ -74,10 +64,10 @@ pub(super) fn command() -> Command {
 /// Why there is no call.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("no API key: set CALLSPAN_API_KEY (or CALLSPAN_ADMIN_KEY)")]
-    NoKey,
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Context(#[from] ContextError),
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
@@ -85,12 +75,8 @@ enum CallError {
 impl CallError {
     fn exit_code(&self) -> u8 {
         match self {
-            CallError::NoKey
-            | CallError::Order(_)
-            | CallError::Service(ServiceError::Url(_) | ServiceError::Setup(_)) => 2,
-            CallError::Service(ServiceError::Refused { .. }) => 3,
-            CallError::Service(ServiceError::Unreachable { .. }) => 4,
-            CallError::Service(ServiceError::Failed { .. } | ServiceError::Unreadable(_)) => 1,
+            CallError::Order(_) | CallError::Context(_) => 2,
+            CallError::Service(error) => error.exit_code(),
         }
     }
 }
@@ -109,19 +95,11 @@ async fn place(
     matches: &ArgMatches,
     env: impl Fn(&str) -> Option<OsString>,
 ) -> Result<u8, CallError> {
-    let set = |name: &str| {
-        let text = env(name)?.into_string().ok()?.trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
     let order = read_order(matches)?;
-    let key = set("CALLSPAN_API_KEY").or_else(|| set("CALLSPAN_ADMIN_KEY"));
-    let key = SecretString::from(key.ok_or(CallError::NoKey)?);
-    let url = matches.get_one::<String>("url").cloned().or_else(|| set("CALLSPAN_URL"));
-    let url = url.unwrap_or_else(|| service::local_url(set("CALLSPAN_BIND").as_deref()));
-    let service = Service::new(&url, key, order.company)?;
+    let service = Service::of(matches, env, order.company)?;
 
     let json = matches.get_flag("json");
-    let placed = service.place(&order).await?;
+    let placed = Placed::place(&service, &order).await?;
     print(&if json { placed.answer.to_string() } else { placed.call_sid.clone() });
     match matches.get_flag("wait") {
         true => follow(&service, &placed.call_sid, json).await,
@@ -129,25 +107,18 @@ async fn place(
     }
 }
 
-fn read_order(matches: &ArgMatches) -> Result<Order, OrderError> {
+fn read_order(matches: &ArgMatches) -> Result<Order, CallError> {
     let text = |name: &str| matches.get_one::<String>(name).map(String::as_str);
-    let mut context = match matches.get_one::<PathBuf>("context-json") {
-        Some(path) => order::read_context(path)?,
-        None => serde_json::Map::new(),
-    };
-    for pair in matches.get_many::<String>("context").into_iter().flatten() {
-        let (name, value) = order::context_pair(pair)?;
-        context.insert(name, Value::String(value));
-    }
+    let context = context::read(matches)?;
     let number = text("number").unwrap_or_default();
-    Order::new(number, text("agent"), matches.get_one("company").copied(), context)
+    Ok(Order::new(number, text("agent"), matches.get_one("company").copied(), context)?)
 }
 
 /// Prints every change of a call until its end.
 async fn follow(service: &Service, call_sid: &str, json: bool) -> Result<u8, CallError> {
     let mut known = None;
     loop {
-        let (state, answer) = service.look(call_sid).await?;
+        let (state, answer) = CallState::look(service, call_sid).await?;
         if known.as_ref() != Some(&state) {
             print(&if json { answer.to_string() } else { state.to_string() });
         }

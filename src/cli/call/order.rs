@@ -3,9 +3,6 @@
 //! Numbers and contexts have rules, and the service knows them: here is checked only what a route
 //! or a body cannot be made without.
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
-
 use serde_json::{Map, Value, json};
 
 /// A request for a call.
@@ -22,14 +19,6 @@ pub(super) struct Order {
 pub(super) enum OrderError {
     #[error("--agent: {0:?} is no agent id, which has letters, digits, hyphens and underscores")]
     Agent(String),
-    #[error("--context: {0:?} is not a name, an equals sign and a value")]
-    Pair(String),
-    #[error("--context-json: {}: {source}", path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("--context-json: {}: {source}", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
-    #[error("--context-json: {} is not a JSON object", path.display())]
-    NoObject { path: PathBuf },
 }
 
 impl Order {
@@ -54,30 +43,6 @@ impl Order {
             "agent_id": agent,
         });
         Ok(Order { path: format!("/api/v1/calls/{agent}"), body, company })
-    }
-}
-
-/// `name=value`; the value may hold more equals signs.
-pub(super) fn context_pair(pair: &str) -> Result<(String, String), OrderError> {
-    match pair.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(OrderError::Pair(pair.to_owned())),
-    }
-}
-
-/// Reads a JSON object; `-` is standard input.
-pub(super) fn read_context(path: &Path) -> Result<Map<String, Value>, OrderError> {
-    let path = path.to_owned();
-    let mut text = String::new();
-    let read = match path.as_os_str() == "-" {
-        true => io::stdin().read_to_string(&mut text).map(|_| text),
-        false => std::fs::read_to_string(&path),
-    };
-    let text = read.map_err(|source| OrderError::File { path: path.clone(), source })?;
-    match serde_json::from_str(&text) {
-        Ok(Value::Object(context)) => Ok(context),
-        Ok(_) => Err(OrderError::NoObject { path }),
-        Err(source) => Err(OrderError::Json { path, source }),
     }
 }
 
@@ -116,27 +81,5 @@ mod tests {
         for bad in ["", "../health", "a/b", "a?b", "a b", "é", "%2e"] {
             assert!(Order::new("+1", Some(bad), None, Map::new()).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_pair_is_split_at_the_first_equals_sign() {
-        let pair = |raw| context_pair(raw).ok();
-        assert_eq!(pair("a=b=c"), Some(("a".into(), "b=c".into())));
-        assert_eq!(pair("a="), Some(("a".into(), String::new())));
-        assert_eq!((pair("a"), pair("=b")), (None, None));
-    }
-
-    #[test]
-    fn a_context_is_an_object() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("context.json");
-        assert!(matches!(read_context(&path), Err(OrderError::File { .. })));
-        let read = |text: &str| {
-            std::fs::write(&path, text).expect("own folder");
-            read_context(&path)
-        };
-        assert_eq!(read(r#"{"n": 3}"#).expect("good")["n"], 3);
-        assert!(matches!(read("[]"), Err(OrderError::NoObject { .. })));
-        assert!(matches!(read("{"), Err(OrderError::Json { .. })));
     }
 }

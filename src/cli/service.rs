@@ -1,11 +1,17 @@
-//! A running service, as its clients see it.
+//! A running service, as the commands see it that ask it over REST.
+//!
+//! The key comes from the environment, because others can see a command line. What may go away by
+//! itself is asked again a few times, where a second copy of a request does no harm.
 
-use std::error::Error as _;
+mod error;
+
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use actors::call::CallStatus;
+use bytes::Bytes;
+use clap::{Arg, ArgMatches};
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -14,7 +20,8 @@ use url::Url;
 
 use crate::clients::client_config;
 
-use super::order::Order;
+pub(super) use error::ServiceError;
+use error::{refusal, silent, unreachable};
 
 /// The service asks two vendors before it answers, and each may take 10 s and repeats.
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
@@ -27,63 +34,13 @@ const BACKOFF: Duration = Duration::from_millis(250);
 /// The longest `Retry-After` that is sat out. Limits are counted by the minute.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The service did not do what it was asked for. Never holds a key.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ServiceError {
-    #[error("{0:?} is not the URL of a service, such as https://calls.example.com")]
-    Url(String),
-    #[error("the client cannot be set up: {0}")]
-    Setup(String),
-    #[error("the service cannot be reached at {url}: {cause}")]
-    Unreachable { url: String, cause: String },
-    #[error("the service refused (HTTP {status}): {message}")]
-    Refused { status: u16, message: String },
-    #[error("the service failed (HTTP {status}): {message}")]
-    Failed { status: u16, message: String },
-    #[error("the service's answer {0}; is it a Callspan of this version?")]
-    Unreadable(&'static str),
-}
-
-/// A call that was placed.
-pub(super) struct Placed {
-    pub(super) call_sid: String,
-    /// The whole answer, with the join URL in it.
-    pub(super) answer: Value,
-}
-
-/// How a call stands.
-#[derive(Debug, PartialEq)]
-pub(super) struct CallState {
-    pub(super) status: CallStatus,
-    pub(super) end_reason: Option<String>,
-    pub(super) duration_seconds: Option<u64>,
-}
-
-impl CallState {
-    fn read(call: &Value) -> Option<Self> {
-        Some(CallState {
-            status: call["status"].as_str()?.parse().ok()?,
-            end_reason: call["end_reason"].as_str().map(str::to_owned),
-            duration_seconds: call["duration_seconds"].as_u64(),
-        })
-    }
-}
-
-impl fmt::Display for CallState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.status)?;
-        if let Some(reason) = &self.end_reason {
-            write!(f, ": {reason}")?;
-        }
-        match self.duration_seconds {
-            Some(seconds) => write!(f, ", {seconds} s"),
-            None => Ok(()),
-        }
-    }
+/// The argument that says where a service is.
+pub(super) fn url_argument() -> Arg {
+    Arg::new("url").long("url").value_name("URL").help("Where the service is")
 }
 
 /// Where a service is that runs on this machine with this `CALLSPAN_BIND`.
-pub(super) fn local_url(bind: Option<&str>) -> String {
+fn local_url(bind: Option<&str>) -> String {
     let address = bind.and_then(|bind| bind.parse().ok());
     let mut address = address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)));
     // It listens everywhere, so also here.
@@ -103,12 +60,25 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// `company` is the one an admin key speaks for.
-    pub(super) fn new(
-        url: &str,
-        key: SecretString,
+    /// The one that the command line or the environment names. `company` is the one an admin key
+    /// speaks for.
+    pub(super) fn of(
+        matches: &ArgMatches,
+        env: impl Fn(&str) -> Option<OsString>,
         company: Option<i64>,
     ) -> Result<Self, ServiceError> {
+        let set = |name: &str| {
+            let text = env(name)?.into_string().ok()?.trim().to_owned();
+            (!text.is_empty()).then_some(text)
+        };
+        let key = set("CALLSPAN_API_KEY").or_else(|| set("CALLSPAN_ADMIN_KEY"));
+        let key = SecretString::from(key.ok_or(ServiceError::NoKey)?);
+        let url = matches.get_one::<String>("url").cloned().or_else(|| set("CALLSPAN_URL"));
+        let url = url.unwrap_or_else(|| local_url(set("CALLSPAN_BIND").as_deref()));
+        Service::new(&url, key, company)
+    }
+
+    fn new(url: &str, key: SecretString, company: Option<i64>) -> Result<Self, ServiceError> {
         let url = url.trim().trim_end_matches('/');
         let parsed = Url::parse(url).ok().filter(|url| {
             let plain = url.username().is_empty() && url.password().is_none();
@@ -133,7 +103,6 @@ impl Service {
             .user_agent(concat!("callspan/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .connect_timeout(CONNECT_LIMIT)
-            .timeout(ANSWER_LIMIT)
             // A key goes where it was sent and nowhere else.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -143,39 +112,51 @@ impl Service {
         Ok(Service { http, base: url.to_owned() })
     }
 
-    /// Has a call placed, once, however often the request must be repeated.
-    pub(super) async fn place(&self, order: &Order) -> Result<Placed, ServiceError> {
-        let url = format!("{}{}", self.base, order.path);
-        let once = uuid::Uuid::new_v4().to_string();
-        let request = || self.http.post(&url).header("Idempotency-Key", &once).json(&order.body);
-        let answer = self.ask(request).await?;
-        // The two documents spell it differently.
-        let call_sid = answer["call_sid"].as_str().or_else(|| answer["callSid"].as_str());
-        let call_sid = call_sid.ok_or(ServiceError::Unreadable("names no call"))?.to_owned();
-        Ok(Placed { call_sid, answer })
+    pub(super) fn get(&self, path: &str) -> RequestBuilder {
+        self.http.get(format!("{}{path}", self.base))
     }
 
-    /// How a call stands, and the whole answer.
-    pub(super) async fn look(&self, call_sid: &str) -> Result<(CallState, Value), ServiceError> {
-        let url = format!("{}/api/v1/calls/{call_sid}", self.base);
-        let answer = self.ask(|| self.http.get(&url)).await?;
-        let state = CallState::read(&answer).ok_or(ServiceError::Unreadable("has no status"))?;
-        Ok((state, answer))
+    pub(super) fn post(&self, path: &str) -> RequestBuilder {
+        self.http.post(format!("{}{path}", self.base))
     }
 
-    async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Result<Value, ServiceError> {
+    /// The JSON that a request is answered with. Sent again where that may help, so a second copy
+    /// must do no harm.
+    pub(super) async fn ask(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Value, ServiceError> {
+        let response = self.send_again(|| request().timeout(ANSWER_LIMIT)).await?;
+        read(response).await
+    }
+
+    /// The JSON that a request is answered with which must not be sent twice, and takes as long as
+    /// it takes.
+    pub(super) async fn ask_once(&self, request: RequestBuilder) -> Result<Value, ServiceError> {
+        let response = self.send(request).await.map_err(|(error, _)| error)?;
+        read(response).await
+    }
+
+    /// An answer that comes bit by bit. Asked for again as long as it has not begun.
+    pub(super) async fn open(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Streamed, ServiceError> {
+        let response = self.send_again(request).await?;
+        Ok(Streamed { response, base: self.base.clone() })
+    }
+
+    async fn send_again(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+    ) -> Result<Response, ServiceError> {
         let mut repeats = 0;
         loop {
-            let (error, retry_after) = match request().send().await {
-                Ok(response) if response.status().is_success() => {
-                    let answer = response.json().await;
-                    return answer.map_err(|_| ServiceError::Unreadable("is not JSON"));
-                }
-                Ok(response) => {
-                    let retry_after = retry_after(response.headers());
-                    (refusal(response).await, retry_after)
-                }
-                Err(error) => (self.unreachable(error), None),
+            let sent = tokio::time::timeout(ANSWER_LIMIT, self.send(request())).await;
+            let (error, retry_after) = match sent {
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(problem)) => problem,
+                Err(_) => (silent(&self.base, ANSWER_LIMIT), None),
             };
             match wait_before_repeat(&error, retry_after, repeats) {
                 Some(wait) => tokio::time::sleep(wait).await,
@@ -185,20 +166,43 @@ impl Service {
         }
     }
 
-    fn unreachable(&self, error: reqwest::Error) -> ServiceError {
-        let error = error.without_url();
-        let mut cause = error.to_string();
-        let mut source = error.source();
-        while let Some(error) = source {
-            cause = format!("{cause}: {error}");
-            source = error.source();
+    async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Response, (ServiceError, Option<Duration>)> {
+        match request.send().await {
+            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(response) => {
+                let retry_after = retry_after(response.headers());
+                Err((refusal(response).await, retry_after))
+            }
+            Err(error) => Err((unreachable(&self.base, error), None)),
         }
-        ServiceError::Unreachable { url: self.base.clone(), cause }
     }
 }
 
+/// An answer that comes bit by bit.
+pub(super) struct Streamed {
+    response: Response,
+    base: String,
+}
+
+impl Streamed {
+    /// The next bit; `None` at the end. Longer than `limit` is not waited for.
+    pub(super) async fn next(&mut self, limit: Duration) -> Result<Option<Bytes>, ServiceError> {
+        match tokio::time::timeout(limit, self.response.chunk()).await {
+            Ok(next) => next.map_err(|error| unreachable(&self.base, error)),
+            Err(_) => Err(silent(&self.base, limit)),
+        }
+    }
+}
+
+async fn read(response: Response) -> Result<Value, ServiceError> {
+    response.json().await.map_err(|_| ServiceError::Unreadable("is not JSON"))
+}
+
 /// How long to wait before a request is sent again; `None` when this is the answer. A second copy
-/// does no harm: reading changes nothing, and a call is asked for with an idempotency key.
+/// does no harm: see [`Service::ask`].
 fn wait_before_repeat(
     error: &ServiceError,
     retry_after: Option<Duration>,
@@ -223,21 +227,8 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-async fn refusal(response: Response) -> ServiceError {
-    let status = response.status().as_u16();
-    let body: Value = response.json().await.unwrap_or(Value::Null);
-    let words = body["message"].as_str().or_else(|| body["error"].as_str());
-    let message = words.unwrap_or("no explanation that could be read").to_owned();
-    match status {
-        400..=499 => ServiceError::Refused { status, message },
-        _ => ServiceError::Failed { status, message },
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -261,7 +252,8 @@ mod tests {
     fn what_may_go_away_by_itself_is_asked_again_a_few_times() {
         let unreachable = || ServiceError::Unreachable { url: String::new(), cause: String::new() };
         let failed = |status| ServiceError::Failed { status, message: String::new() };
-        let refused = |status| ServiceError::Refused { status, message: String::new() };
+        let refused =
+            |status| ServiceError::Refused { status, message: String::new(), details: Value::Null };
         let second = Some(Duration::from_secs(1));
 
         assert_eq!(wait_before_repeat(&unreachable(), None, 0), Some(BACKOFF));
@@ -274,16 +266,5 @@ mod tests {
         assert_eq!(wait_before_repeat(&refused(401), second, 0), None);
         let too_long = Some(LONGEST_WAIT + Duration::from_secs(1));
         assert_eq!(wait_before_repeat(&failed(503), too_long, 0), None);
-    }
-
-    #[test]
-    fn a_state_reads_as_one_line() {
-        let read = |call: Value| CallState::read(&call).map(|state| state.to_string());
-        assert_eq!(read(json!({ "status": "ringing" })).as_deref(), Some("ringing"));
-        let ended = json!({
-            "status": "completed", "end_reason": "agent_hung_up", "duration_seconds": 12,
-        });
-        assert_eq!(read(ended).as_deref(), Some("completed: agent_hung_up, 12 s"));
-        assert_eq!(read(json!({ "status": "lost" })), None);
     }
 }
