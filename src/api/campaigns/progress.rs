@@ -119,6 +119,13 @@ impl Look {
         Look { json: json.into(), is_final: row.state.is_final() }
     }
 
+    /// Says whether that is news.
+    fn learn(&mut self, look: Look) -> bool {
+        let is_news = *self != look;
+        *self = look;
+        is_news
+    }
+
     fn event(&self) -> Bytes {
         let kind = if self.is_final { "end" } else { "progress" };
         Bytes::from(format!("event: {kind}\ndata: {}\n\n", self.json))
@@ -134,6 +141,8 @@ fn join(
 ) -> watch::Receiver<Look> {
     let mut rooms = context.watchers.rooms.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(room) = rooms.get(&id) {
+        // What is known there may be older than the change that somebody comes to see.
+        room.send_if_modified(|known| known.learn(look));
         return room.subscribe();
     }
     let (room, news) = watch::channel(look);
@@ -162,11 +171,7 @@ async fn watch_campaign(context: web::Data<Context>, company: CompanyId, id: Cam
             Some(look) => {
                 let is_final = look.is_final;
                 if let Some(room) = rooms.get(&id) {
-                    room.send_if_modified(|known| {
-                        let is_news = *known != look;
-                        *known = look;
-                        is_news
-                    });
+                    room.send_if_modified(|known| known.learn(look));
                 }
                 if is_final {
                     rooms.remove(&id);
