@@ -1,15 +1,11 @@
 //! `callspan call`, the real program: against the real service, and against one that fails by plan.
 
-use std::collections::VecDeque;
 use std::process::Output;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::http::StatusCode;
-use actix_web::web::{self, Bytes};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use serde_json::{Value, json};
 
 use crate::harness::process::{World, run};
+use crate::harness::scripted::Scripted;
 use crate::harness::{ADMIN_KEY, CALLEE};
 
 const SID: &str = "CA00000000000000000000000000000001";
@@ -22,69 +18,8 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
-/// A service that gives these answers in their order, and keeps what it was asked.
-struct Scripted {
-    url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    server: actix_web::dev::ServerHandle,
-}
-
-#[derive(Clone, Debug)]
-struct Asked {
-    line: String,
-    key: Option<String>,
-    idempotency_key: Option<String>,
-    company: Option<String>,
-    body: Value,
-}
-
-impl Scripted {
-    fn start(answers: Vec<(u16, Value)>) -> Self {
-        let answers = Arc::new(Mutex::new(VecDeque::from(answers)));
-        let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
-        let kept = asked.clone();
-        let answer = move |request: HttpRequest, body: Bytes| {
-            let header = |name: &str| {
-                let value = request.headers().get(name)?;
-                Some(value.to_str().expect("text").to_owned())
-            };
-            kept.lock().unwrap_or_else(PoisonError::into_inner).push(Asked {
-                line: format!("{} {}", request.method(), request.path()),
-                key: header("X-API-Key"),
-                idempotency_key: header("Idempotency-Key"),
-                company: header("X-Company-Id"),
-                body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-            });
-            let next = answers.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let (status, body) = next.unwrap_or((500, json!({ "message": "asked too often" })));
-            let status = StatusCode::from_u16(status).expect("a status");
-            let mut answer = HttpResponse::build(status);
-            if status == StatusCode::SERVICE_UNAVAILABLE {
-                answer.insert_header(("Retry-After", "0"));
-            }
-            std::future::ready(answer.json(body))
-        };
-        let server = HttpServer::new(move || App::new().default_service(web::to(answer.clone())))
-            .workers(1)
-            .disable_signals()
-            .bind("127.0.0.1:0")
-            .expect("a free port");
-        let url = format!("http://{}", server.addrs()[0]);
-        let server = server.run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        Scripted { url, asked, server: handle }
-    }
-
-    async fn run(&self, args: &[&str]) -> Output {
-        let args = [&["call", CALLEE], args].concat();
-        run(&args, &[("CALLSPAN_API_KEY", ADMIN_KEY), ("CALLSPAN_URL", &self.url)]).await
-    }
-
-    async fn finish(self) -> Vec<Asked> {
-        self.server.stop(true).await;
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+async fn call(service: &Scripted, args: &[&str]) -> Output {
+    service.run(&[&["call", CALLEE], args].concat()).await
 }
 
 fn placed() -> (u16, Value) {
@@ -136,7 +71,7 @@ async fn a_repeated_request_carries_the_same_idempotency_key() {
     let busy = || (503, json!({ "error": "service_unavailable", "message": "draining" }));
     let service = Scripted::start(vec![busy(), busy(), placed()]);
     let args = ["--agent", "agent_1", "--company", "7", "--context", "name=Sam = I am", "--json"];
-    let output = service.run(&args).await;
+    let output = call(&service, &args).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let answer: Value = serde_json::from_str(&stdout(&output)).expect("JSON");
     assert_eq!(answer, placed().1, "with --json the join URL is there");
@@ -161,8 +96,8 @@ async fn a_repeated_request_carries_the_same_idempotency_key() {
 #[actix_web::test]
 async fn two_commands_ask_for_two_calls() {
     let service = Scripted::start(vec![placed(), placed()]);
-    service.run(&[]).await;
-    service.run(&[]).await;
+    call(&service, &[]).await;
+    call(&service, &[]).await;
     let asked = service.finish().await;
     assert_eq!(asked.len(), 2);
     assert_ne!(asked[0].idempotency_key, asked[1].idempotency_key);
@@ -183,7 +118,7 @@ async fn whoever_waits_sees_every_change_and_learns_the_end_by_the_exit_code() {
         state("in-progress"),
         ended("completed", "agent_hung_up"),
     ]);
-    let output = service.run(&["--wait"]).await;
+    let output = call(&service, &["--wait"]).await;
     let expected = format!("{SID}\ninitiated\nin-progress\ncompleted: agent_hung_up, 12 s\n");
     assert_eq!((output.status.code(), stdout(&output)), (Some(0), expected));
     let asked = service.finish().await;
@@ -191,7 +126,7 @@ async fn whoever_waits_sees_every_change_and_learns_the_end_by_the_exit_code() {
 
     for status in ["busy", "no-answer", "canceled", "failed"] {
         let service = Scripted::start(vec![placed(), ended(status, "because")]);
-        let output = service.run(&["--wait"]).await;
+        let output = call(&service, &["--wait"]).await;
         assert_eq!(output.status.code(), Some(5), "{output:?}");
         service.finish().await;
     }
@@ -200,7 +135,7 @@ async fn whoever_waits_sees_every_change_and_learns_the_end_by_the_exit_code() {
 #[actix_web::test]
 async fn every_way_to_fail_has_its_exit_code() {
     let service = Scripted::start(vec![(500, json!({ "error": "Twilio said no" }))]);
-    let output = service.run(&[]).await;
+    let output = call(&service, &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("Twilio said no"), "{output:?}");
     assert_eq!(service.finish().await.len(), 1, "a failure is not repeated");

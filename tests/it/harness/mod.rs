@@ -2,6 +2,7 @@
 
 pub(crate) mod process;
 pub(crate) mod requests;
+pub(crate) mod scripted;
 pub(crate) mod sound;
 
 use std::collections::HashMap;

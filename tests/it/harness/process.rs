@@ -110,15 +110,18 @@ impl World {
         command
     }
 
-    /// Starts the program and waits until it is ready.
-    pub(crate) async fn start(&self) -> Program {
-        let mut command = self.command(&["serve"]);
-        let mut child = command.spawn().expect("the program starts");
+    /// Starts a command beside the program, with its settings.
+    pub(crate) fn begin(&self, args: &[&str]) -> Program {
+        let mut child = self.command(args).spawn().expect("the program starts");
         let log = Log::default();
         log.follow(child.stdout.take().expect("a pipe"));
         log.follow(child.stderr.take().expect("a pipe"));
-        let base = self.public_url();
-        let mut program = Program { child, log, base, http: reqwest::Client::new() };
+        Program { child, log, base: self.public_url(), http: reqwest::Client::new() }
+    }
+
+    /// Starts the program and waits until it is ready.
+    pub(crate) async fn start(&self) -> Program {
+        let mut program = self.begin(&["serve"]);
         let ready = async {
             loop {
                 let answer = program.http.get(format!("{}/readyz", program.base)).send().await;
