@@ -2,6 +2,7 @@
 
 mod admin;
 mod call;
+mod campaign;
 mod company;
 mod completions;
 mod context;
@@ -38,6 +39,7 @@ pub fn command() -> Command {
         .subcommand(demo::command())
         .subcommand(migrate::command())
         .subcommand(call::command())
+        .subcommand(campaign::command())
         .subcommand(doctor::command())
         .subcommand(company::command())
         .subcommand(key::command())
@@ -53,6 +55,7 @@ pub async fn run(matches: ArgMatches) -> ExitCode {
         Some(("demo", matches)) => demo::run(matches).await,
         Some(("migrate", matches)) => with_config(matches, migrate::run).await,
         Some(("call", matches)) => call::run(matches, |name| std::env::var_os(name)).await,
+        Some(("campaign", matches)) => campaign::run(matches, |name| std::env::var_os(name)).await,
         Some(("doctor", matches)) => doctor::run(matches, |name| std::env::var_os(name)).await,
         Some(("company", matches)) => company::run(matches, |name| std::env::var_os(name)).await,
         Some(("key", matches)) => key::run(matches, |name| std::env::var_os(name)).await,

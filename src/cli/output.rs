@@ -32,6 +32,12 @@ pub(super) fn say(text: &str) {
     eprintln!("{text}");
 }
 
+/// Puts something on the terminal without ending the line. Whoever reads it may have gone away.
+pub(super) fn paint(text: &str) {
+    let mut terminal = std::io::stderr();
+    let _ = terminal.write_all(text.as_bytes()).and_then(|()| terminal.flush());
+}
+
 /// Gives the result a command was run for. Whoever reads it may have gone away; that is no error.
 pub(super) fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");

@@ -130,11 +130,28 @@ impl Service {
         read(response).await
     }
 
-    /// The JSON that a request is answered with which must not be sent twice, and takes as long as
-    /// it takes.
-    pub(super) async fn ask_once(&self, request: RequestBuilder) -> Result<Value, ServiceError> {
-        let response = self.send(request).await.map_err(|(error, _)| error)?;
-        read(response).await
+    /// The JSON that a request is answered with which must not be carried out twice, and takes as
+    /// long as it takes. Sent again only when a limit kept the service from looking at it, and as
+    /// `again` can make the same request.
+    pub(super) async fn ask_once(
+        &self,
+        mut request: RequestBuilder,
+        mut again: impl FnMut() -> Option<RequestBuilder>,
+    ) -> Result<Value, ServiceError> {
+        let mut repeats = 0;
+        loop {
+            let (error, retry_after) = match self.send(request).await {
+                Ok(response) => return read(response).await,
+                Err(problem) => problem,
+            };
+            let is_unseen = matches!(error, ServiceError::Refused { status: 429, .. });
+            let wait = wait_before_repeat(&error, retry_after, repeats).filter(|_| is_unseen);
+            let Some(wait) = wait else { return Err(error) };
+            tokio::time::sleep(wait).await;
+            let Some(copy) = again() else { return Err(error) };
+            request = copy;
+            repeats += 1;
+        }
     }
 
     /// An answer that comes bit by bit. Asked for again as long as it has not begun.
@@ -143,6 +160,17 @@ impl Service {
         request: impl Fn() -> RequestBuilder,
     ) -> Result<Streamed, ServiceError> {
         let response = self.send_again(request).await?;
+        Ok(Streamed { response, base: self.base.clone() })
+    }
+
+    /// The same, asked for once.
+    pub(super) async fn open_once(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Streamed, ServiceError> {
+        let sent = tokio::time::timeout(ANSWER_LIMIT, self.send(request)).await;
+        let sent = sent.map_err(|_| silent(&self.base, ANSWER_LIMIT))?;
+        let response = sent.map_err(|(error, _)| error)?;
         Ok(Streamed { response, base: self.base.clone() })
     }
 

@@ -9,6 +9,7 @@ mod bulk;
 mod calls;
 mod campaigns;
 mod cli_call;
+mod cli_campaign;
 mod cli_company;
 mod cli_dnc;
 mod cli_key;
