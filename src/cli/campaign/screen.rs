@@ -17,7 +17,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 pub(super) enum Screen {
     /// A line that is painted over; whether anything stands on it.
     Bar(bool),
-    Lines(Lines),
+    Lines(Box<Lines>),
     /// One object a line, on standard output.
     Json,
 }
@@ -28,7 +28,7 @@ impl Screen {
         match json {
             true => Screen::Json,
             false if std::io::stderr().is_terminal() => Screen::Bar(false),
-            false => Screen::Lines(Lines::default()),
+            false => Screen::Lines(Box::default()),
         }
     }
 
