@@ -80,18 +80,21 @@ impl BulkCampaign {
         book: Arc<dyn CampaignBook>,
         registry: Arc<Registry>,
     ) -> Self {
-        let Loaded { limits, rules, hours, orders, waiting, calling } = loaded;
+        let Loaded { limits, rules, hours, orders, is_resumed, waiting, calling } = loaded;
         let now = Timestamp::now();
         let mut scheduler = Scheduler::new(hours, limits, rules);
-        match orders {
-            Wanted::Run => {}
-            Wanted::Pause | Wanted::Cancel { .. } => scheduler.begin_paused(),
+        if is_resumed || orders != Wanted::Run {
+            scheduler.begin_paused();
         }
         let inherited = calling.iter().map(|(recipient, call)| (*call, recipient.seq)).collect();
         for (recipient, _) in calling {
             scheduler.resume_call(recipient);
         }
         scheduler.handle(now, Input::Recipients(waiting));
+        if is_resumed && orders == Wanted::Run {
+            // Slowly at first, as after any pause.
+            scheduler.handle(now, Input::Resume);
+        }
         BulkCampaign {
             id,
             scheduler,
@@ -167,6 +170,10 @@ impl BulkCampaign {
     }
 
     fn begin(&mut self, seq: u32, attempt: u8, ctx: &mut Context<Self>) {
+        // Nothing is stored for a call that this node would not take.
+        if self.registry.has_room().is_err() {
+            return self.refused(seq, Refusal::NoRoom, ctx);
+        }
         let call = CallId::generate();
         self.flights.insert(seq, Flight { call, placed: None, failure: None });
         let book = Arc::clone(&self.book);

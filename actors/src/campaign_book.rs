@@ -23,6 +23,8 @@ pub struct Loaded {
     pub hours: ZoneGroups,
     /// What it is to do.
     pub orders: Wanted,
+    /// Whether somebody has let it go on after a pause.
+    pub is_resumed: bool,
     /// Everybody who is still to be called.
     pub waiting: Vec<Recipient>,
     /// Those whose calls were begun before, and perhaps by another node.

@@ -99,7 +99,9 @@ impl Book {
                 }
             }
         }
-        let loaded = Loaded { limits, rules, hours, orders, waiting, calling };
+        // The row of a campaign that runs is changed by pauses, and by new rules at most.
+        let is_resumed = campaign.started_at.is_some_and(|at| at != campaign.updated_at);
+        let loaded = Loaded { limits, rules, hours, orders, is_resumed, waiting, calling };
         let last = Last { standing: Standing::Ours(orders, limits), pace: 0 };
         Ok((Book { context, campaign, settings, last: Mutex::new(last) }, loaded))
     }
