@@ -7,6 +7,7 @@ mod api_bench;
 mod audio;
 mod bulk;
 mod calls;
+mod campaign_bench;
 mod campaigns;
 mod cli_call;
 mod cli_campaign;

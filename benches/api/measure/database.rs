@@ -64,6 +64,9 @@ impl Home {
             None => {
                 let mut database = SqliteConnection::connect(&self.url).await.expect("opens");
                 execute_all(&mut database, &history).await;
+                // What was just written is not to be on its way to the disk during the measurement.
+                let home = "PRAGMA wal_checkpoint(TRUNCATE)";
+                database.execute(home).await.expect("nobody else uses it");
             }
             Some(_) => {
                 let mut database = PgConnection::connect(&self.url).await.expect("connects");
