@@ -7,17 +7,23 @@
 //!
 //! Nothing here does I/O or reads a clock: `BulkCampaign` feeds it and performs its actions.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+mod io;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::breaker::Breaker;
-use super::hours::Opening;
 use super::pace::Pace;
 use super::refusal::Refusal;
-use super::terms::{Limits, Outcome, Recipient, RecipientState, RetryRules};
-use super::zone_groups::{ZoneGroup, ZoneGroups};
+use super::terms::{Limits, Outcome, Recipient, RecipientState};
+
+pub use io::{Action, Input, OnBreak, Rules};
+pub use queue::Hours;
+use queue::Queue;
 
 /// The first wait after a vendor was busy or away and did not say for how long. Doubles.
 const FIRST_HOLD: SignedDuration = SignedDuration::from_secs(1);
@@ -29,98 +35,6 @@ const MOST_HOLDS: u32 = 8;
 const NO_ROOM_HOLD: SignedDuration = SignedDuration::from_millis(500);
 /// So many seconds of calls may be begun and not placed yet. Their agents wait meanwhile.
 const SECONDS_AHEAD: f64 = 2.0;
-
-/// When recipients may be called, by group.
-pub trait Hours {
-    /// Whether this group may be called now.
-    fn opening(&mut self, group: ZoneGroup, now: Timestamp) -> Opening;
-}
-
-impl Hours for ZoneGroups {
-    fn opening(&mut self, group: ZoneGroup, now: Timestamp) -> Opening {
-        ZoneGroups::opening(self, group, now)
-    }
-}
-
-/// What a campaign is told.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Input {
-    /// More recipients.
-    Recipients(Vec<Recipient>),
-    /// Its phone is being called.
-    Placed(u32),
-    /// Its call is over on both legs.
-    Ended(u32, Outcome),
-    /// It came to no call.
-    Refused(u32, Refusal),
-    /// Other limits from now on.
-    Limits(Limits),
-    /// No new calls until [`Input::Resume`].
-    Pause,
-    /// On again.
-    Resume,
-    /// No new calls at all.
-    Cancel,
-    /// A deadline may have passed.
-    Tick,
-}
-
-/// What the owner is to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Dial this one now.
-    Dial {
-        /// Which.
-        seq: u32,
-        /// Counts its attempts, from 1.
-        attempt: u8,
-    },
-    /// Store how a recipient stands.
-    Settle {
-        /// Which.
-        seq: u32,
-        /// How it stands; `Waiting` when it is dialled again.
-        state: RecipientState,
-        /// How often it was dialled.
-        attempts: u8,
-        /// Not dialled again before.
-        due: Option<Timestamp>,
-    },
-    /// Store that everybody who waits has ended like this.
-    SettleWaiting {
-        /// Like this.
-        state: RecipientState,
-        /// Why, for people.
-        detail: Option<String>,
-    },
-    /// No new calls: store that the campaign is paused, and why.
-    Pause {
-        /// For people.
-        cause: String,
-    },
-    /// Everybody has a final state. The last action.
-    Complete,
-}
-
-/// What happens when nobody can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnBreak {
-    /// The campaign waits for somebody.
-    Pause,
-    /// Everybody left has failed: somebody waits for the answer.
-    Fail,
-}
-
-/// The rules of a campaign that do not change.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rules {
-    /// Who is tried again.
-    pub retries: RetryRules,
-    /// Nobody is dialled later.
-    pub expires_at: Option<Timestamp>,
-    /// What happens when nobody can be called.
-    pub on_break: OnBreak,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
@@ -140,12 +54,7 @@ pub struct Scheduler<H> {
     breaker: Breaker,
     hold_until: Option<Timestamp>,
     holds: u32,
-    /// Those who may be dialled when their group is open, by group.
-    ready: HashMap<ZoneGroup, BTreeSet<(Reverse<i32>, u32)>>,
-    ready_count: usize,
-    /// Those who may be dialled later.
-    delayed: BinaryHeap<Reverse<(Timestamp, u32)>>,
-    waiting: HashMap<u32, Recipient>,
+    queue: Queue,
     in_flight: HashMap<u32, Flight>,
     /// How many of `in_flight` are not placed yet.
     unplaced: u32,
@@ -172,10 +81,7 @@ impl<H: Hours> Scheduler<H> {
             breaker: Breaker::default(),
             hold_until: None,
             holds: 0,
-            ready: HashMap::new(),
-            ready_count: 0,
-            delayed: BinaryHeap::new(),
-            waiting: HashMap::new(),
+            queue: Queue::default(),
             in_flight: HashMap::new(),
             unplaced: 0,
             wake: None,
@@ -201,7 +107,7 @@ impl<H: Hours> Scheduler<H> {
         }
         match input {
             Input::Recipients(recipients) => {
-                recipients.into_iter().for_each(|recipient| self.wait(now, recipient));
+                recipients.into_iter().for_each(|recipient| self.queue.push(now, recipient));
             }
             Input::Placed(seq) => self.placed(seq),
             Input::Ended(seq, outcome) => self.ended(now, seq, &outcome),
@@ -236,27 +142,9 @@ impl<H: Hours> Scheduler<H> {
     }
 
     /// Whose calls are under way.
-    pub fn calling(&self) -> impl Iterator<Item = u32> + '_ {
+    #[cfg(test)]
+    fn calling(&self) -> impl Iterator<Item = u32> + '_ {
         self.in_flight.keys().copied()
-    }
-
-    /// How many recipients are still to be dialled.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    fn wait(&mut self, now: Timestamp, recipient: Recipient) {
-        let Recipient { seq, priority, group, due, .. } = recipient;
-        if self.waiting.insert(seq, recipient).is_some() {
-            return;
-        }
-        match due {
-            Some(due) if due > now => self.delayed.push(Reverse((due, seq))),
-            _ => {
-                self.ready.entry(group).or_default().insert((Reverse(priority), seq));
-                self.ready_count += 1;
-            }
-        }
     }
 
     fn placed(&mut self, seq: u32) {
@@ -347,7 +235,7 @@ impl<H: Hours> Scheduler<H> {
         let Recipient { seq, attempts, .. } = recipient;
         self.actions.push_back(Action::Settle { seq, state, attempts, due });
         if state == RecipientState::Waiting {
-            self.wait(now, Recipient { due, ..recipient });
+            self.queue.push(now, Recipient { due, ..recipient });
         }
     }
 
@@ -417,25 +305,22 @@ impl<H: Hours> Scheduler<H> {
     }
 
     fn expire(&mut self, now: Timestamp) {
-        if self.rules.expires_at.is_some_and(|at| at <= now) && !self.waiting.is_empty() {
+        if self.rules.expires_at.is_some_and(|at| at <= now) {
             self.drop_waiting(RecipientState::Expired, None);
         }
     }
 
     /// Everybody who waits has ended like this.
     fn drop_waiting(&mut self, state: RecipientState, detail: Option<String>) {
-        if self.waiting.is_empty() {
+        if self.queue.is_empty() {
             return;
         }
-        self.waiting.clear();
-        self.ready.clear();
-        self.ready_count = 0;
-        self.delayed.clear();
+        self.queue.clear();
         self.actions.push_back(Action::SettleWaiting { state, detail });
     }
 
     fn complete(&mut self) {
-        if self.waiting.is_empty() && self.in_flight.is_empty() {
+        if self.queue.is_empty() && self.in_flight.is_empty() {
             self.is_complete = true;
             self.wake = None;
             self.actions.push_back(Action::Complete);
@@ -445,35 +330,31 @@ impl<H: Hours> Scheduler<H> {
     /// Begins as many calls as may be, and works out when the next one may.
     fn dispatch(&mut self, now: Timestamp) {
         self.wake = None;
-        if self.mode != Mode::Running || self.waiting.is_empty() {
+        if self.mode != Mode::Running || self.queue.is_empty() {
             return;
         }
         self.wake_at(self.rules.expires_at);
-        while let Some(&Reverse((due, seq))) = self.delayed.peek() {
-            if due > now {
-                self.wake_at(Some(due));
-                break;
-            }
-            self.delayed.pop();
-            if let Some(Recipient { priority, group, .. }) = self.waiting.get(&seq).copied() {
-                self.ready.entry(group).or_default().insert((Reverse(priority), seq));
-                self.ready_count += 1;
-            }
-        }
-        while self.ready_count > 0 && self.has_room() {
-            let next = self.hold_until.map_or(now, |until| until.max(self.pace.next(now)));
-            let next = next.max(self.pace.next(now));
+        let due = self.queue.advance(now);
+        self.wake_at(due);
+        while self.queue.has_ready() && self.has_room() {
+            let next = self.pace.next(now).max(self.hold_until.unwrap_or(now));
             if next > now {
                 return self.wake_at(Some(next));
             }
-            let Some(seq) = self.first_ready(now) else { return };
-            let Some(mut recipient) = self.waiting.remove(&seq) else { continue };
+            let turn = self.queue.take(now, &mut self.hours);
+            self.wake_at(turn.opens);
+            for Recipient { seq, attempts, .. } in turn.never {
+                let state = RecipientState::Expired;
+                self.actions.push_back(Action::Settle { seq, state, attempts, due: None });
+            }
+            let Some(mut recipient) = turn.next else { return };
             recipient.attempts += 1;
             recipient.due = None;
+            let Recipient { seq, attempts: attempt, .. } = recipient;
             self.in_flight.insert(seq, Flight { recipient, placed: false });
             self.unplaced += 1;
             self.pace.begin(now);
-            self.actions.push_back(Action::Dial { seq, attempt: recipient.attempts });
+            self.actions.push_back(Action::Dial { seq, attempt });
         }
     }
 
@@ -483,58 +364,7 @@ impl<H: Hours> Scheduler<H> {
         ahead && self.in_flight.len() < limit
     }
 
-    /// Takes the first of those who may be called now. Wakes when a closed group opens.
-    fn first_ready(&mut self, now: Timestamp) -> Option<u32> {
-        let mut best: Option<((Reverse<i32>, u32), ZoneGroup)> = None;
-        let mut opens: Option<Timestamp> = None;
-        let mut never = Vec::new();
-        for (&group, ready) in &self.ready {
-            let Some(&first) = ready.first() else { continue };
-            match self.hours.opening(group, now) {
-                Opening::Open { .. } => {
-                    if best.is_none_or(|(other, _)| first < other) {
-                        best = Some((first, group));
-                    }
-                }
-                Opening::Closed { until: Some(at) } => opens = earliest(opens, Some(at)),
-                Opening::Closed { until: None } => never.push(group),
-            }
-        }
-        for group in never {
-            self.expire_group(group);
-        }
-        self.wake_at(opens);
-        let (key, group) = best?;
-        let ready = self.ready.get_mut(&group)?;
-        ready.remove(&key);
-        self.ready_count -= 1;
-        if ready.is_empty() {
-            self.ready.remove(&group);
-        }
-        Some(key.1)
-    }
-
-    /// There is no hour at which these may be called.
-    fn expire_group(&mut self, group: ZoneGroup) {
-        for (_, seq) in self.ready.remove(&group).unwrap_or_default() {
-            self.ready_count -= 1;
-            let Some(Recipient { attempts, .. }) = self.waiting.remove(&seq) else { continue };
-            let state = RecipientState::Expired;
-            self.actions.push_back(Action::Settle { seq, state, attempts, due: None });
-        }
-    }
-
     fn wake_at(&mut self, at: Option<Timestamp>) {
-        self.wake = earliest(self.wake, at);
+        self.wake = [self.wake, at].into_iter().flatten().min();
     }
 }
-
-fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::call::EndReason;
+use crate::campaign::RetryRules;
+use crate::campaign::hours::Opening;
+use crate::campaign::zone_groups::ZoneGroup;
 
 use super::*;
 
@@ -140,7 +143,8 @@ impl Play {
     fn run(&mut self) {
         for _ in 0..1_000_000 {
             let call = self.calls.keys().next().map(|(at, _)| *at);
-            let Some(next) = earliest(call, self.scheduler.next_deadline()) else { return };
+            let deadlines = [call, self.scheduler.next_deadline()];
+            let Some(next) = deadlines.into_iter().flatten().min() else { return };
             assert!(next >= self.now, "a deadline that was");
             self.now = next;
             match call == Some(next) {
