@@ -471,8 +471,13 @@ impl CallLife {
         {
             self.agent = Agent::Over;
         }
+        if let Phone::Saying { until } = self.phone
+            && until <= now
+        {
+            self.hurry(now);
+        }
         let tries = match self.phone {
-            Phone::EndingAt(at) | Phone::Saying { until: at } if at <= now => Some(0),
+            Phone::EndingAt(at) if at <= now => Some(0),
             Phone::RetryAt { at, tries } if at <= now => Some(tries),
             _ => None,
         };

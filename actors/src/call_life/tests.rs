@@ -360,6 +360,20 @@ fn a_message_without_end_is_cut_off() {
 }
 
 #[test]
+fn a_message_nobody_hears_of_ends_the_stream_with_the_phone() {
+    let mut call = Script::live();
+    call.give(Input::Say(MESSAGE));
+    call.actions();
+    call.wait(40);
+    assert_eq!(call.actions(), [Action::EndStream(EndReason::Machine), Action::HangUpPhone]);
+    for _ in 0..HANG_UP_TRIES {
+        call.give(Input::HangUpFailed);
+        call.wait(60);
+    }
+    assert_eq!(call.finish(), Some((CallStatus::Completed, EndReason::Machine)));
+}
+
+#[test]
 fn a_message_that_twilio_does_not_take_ends_the_call() {
     let mut call = Script::live();
     call.give(Input::Say(MESSAGE));
