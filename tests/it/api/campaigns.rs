@@ -1,5 +1,6 @@
 //! Campaigns as far as nobody is dialled: what is accepted, shown, changed and refused.
 
+mod causes;
 mod control;
 mod csv;
 mod progress;
