@@ -1,14 +1,21 @@
 //! Measures what a large campaign takes, and how full a busy one keeps its limit.
 
+#[path = "../database.rs"]
+mod database;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use callspan::config::{Config, Found, Source};
 use callspan::demo::{self, ADMIN_KEY};
 use callspan::startup::Application;
 use loadtest::twilio::{CallerScript, PhoneBehaviour, SimTwilio, TwilioOptions};
 use loadtest::ultravox::{SimUltravox, UltravoxOptions};
 use serde_json::{Value, json};
+
+pub(crate) use database::Database;
 
 /// Longest wait for anything that must happen.
 const LIMIT: Duration = Duration::from_secs(1_800);
@@ -18,8 +25,10 @@ const LOOKS: usize = 200;
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 
 /// What to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Where the service keeps its campaigns.
+    pub(crate) database: Database,
     /// Recipients of the large campaign.
     pub(crate) recipients: u32,
     /// Calls of the busy one at a time.
@@ -32,8 +41,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// Says whether it works, and not how fast it is.
-    pub(crate) fn smoke() -> Plan {
-        Plan { recipients: 500, concurrent: 4, calls: 12, talk_ms: 200 }
+    pub(crate) fn smoke(database: Database) -> Plan {
+        Plan { database, recipients: 500, concurrent: 4, calls: 12, talk_ms: 200 }
     }
 }
 
@@ -59,16 +68,16 @@ pub(crate) struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { recipients, concurrent, calls, talk_ms } = self.plan;
+        let Plan { database, recipients, concurrent, calls, talk_ms } = &self.plan;
         let at =
             |share: usize| self.looks[(self.looks.len() - 1) * share / 100].as_secs_f64() * 1e3;
-        writeln!(f, "{recipients} recipients as CSV, on SQLite")?;
+        writeln!(f, "{recipients} recipients as CSV, on {database}")?;
         let taken_in = self.accepted_in.as_secs_f64();
         writeln!(f, "  accepted          {} in {taken_in:.2} s", self.accepted)?;
         writeln!(f, "  more memory       {} KiB while it runs", self.memory_bytes / 1024)?;
         writeln!(f, "  its state         p50 {:.2} ms, p99 {:.2} ms", at(50), at(99))?;
         writeln!(f, "{calls} calls of {talk_ms} ms, {concurrent} at a time")?;
-        let share = 100.0 * self.occupancy / f64::from(concurrent);
+        let share = 100.0 * self.occupancy / f64::from(*concurrent);
         writeln!(f, "  live while any waits  {:.1} ({share:.1} %)", self.occupancy)?;
         write!(f, "  took {:.1} s; {} completed", self.lasted.as_secs_f64(), self.completed)
     }
@@ -81,8 +90,10 @@ pub(crate) async fn run(plan: &Plan) -> Report {
     let twilio = TwilioOptions { phone, record: false, verb_time: 0.0, ..TwilioOptions::default() };
     let twilio = SimTwilio::start(twilio).expect("a simulated Twilio");
     let ultravox = SimUltravox::start(UltravoxOptions::for_load()).expect("a simulated Ultravox");
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = demo::settings(folder.path(), &twilio, &ultravox);
+    let home = plan.database.make().await;
+    let mut settings = demo::settings(home.folder.path(), &twilio, &ultravox);
+    settings.insert("DATABASE_URL", home.url.clone());
+    settings.insert("CALLSPAN_MASTER_KEY", STANDARD.encode([7; 32]));
     let config = Config::parse(|name| {
         let value = settings.get(name)?.clone();
         Some(Found { value, source: Source::Environment })
@@ -96,13 +107,14 @@ pub(crate) async fn run(plan: &Plan) -> Report {
     let accepted_in = began.elapsed();
     let id = large["id"].as_str().expect("an id").to_owned();
     api.until(&id, |state| state["counts"]["calling"].as_u64() > Some(0)).await;
-    let memory_bytes = resident_bytes() - before;
+    let begun_bytes = resident_bytes();
     let mut looks = Vec::new();
     for _ in 0..LOOKS {
         let began = Instant::now();
         api.read(&id).await;
         looks.push(began.elapsed());
     }
+    let memory_bytes = begun_bytes.max(resident_bytes()) - before;
     looks.sort_unstable();
     api.post(&format!("/{id}/cancel"), &json!({ "end_live_calls": true })).await;
     api.until(&id, |state| state["state"] == "canceled").await;
@@ -122,10 +134,11 @@ pub(crate) async fn run(plan: &Plan) -> Report {
     let done = api.until(&id, |state| state["state"] == "completed").await;
     let lasted = began.elapsed();
     app.drain(Duration::ZERO).await;
+    home.delete().await;
     let sum: f64 = counts.iter().sum();
     let samples = u32::try_from(counts.len().max(1)).expect("a few");
     Report {
-        plan: *plan,
+        plan: plan.clone(),
         accepted_in,
         accepted: large["accepted"].as_u64().expect("a number"),
         memory_bytes,

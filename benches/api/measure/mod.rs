@@ -3,7 +3,9 @@
 //! The service runs on the current actix system; requests come from threads of their own, so that
 //! they are late only when the service is.
 
+#[path = "../../database.rs"]
 mod database;
+mod fill;
 mod history;
 mod load;
 mod report;
@@ -52,7 +54,7 @@ pub(crate) async fn run(plan: &Plan, begins: impl Fn(&str)) -> Report {
     let home = plan.database.make().await;
     let service = Service::start(&home).await;
     let agent = service.make_agent().await;
-    let known = home.fill(plan.calls, &agent).await;
+    let known = fill::fill(&home, plan.calls, &agent).await;
     let mut routes = Vec::new();
     for route in routes::all(&agent, known).into_iter().filter(|route| plan.wants(route)) {
         begins(route.name);
