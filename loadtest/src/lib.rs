@@ -5,6 +5,7 @@
 //! service, so that an error on one side is not mirrored on the other.
 
 pub mod audio;
+mod crew;
 pub mod load;
 pub mod twilio;
 pub mod ultravox;

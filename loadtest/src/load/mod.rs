@@ -18,6 +18,7 @@ mod figures;
 mod frame;
 mod limits;
 mod output;
+pub(crate) mod private;
 mod probe;
 mod proc;
 mod report;

@@ -218,6 +218,11 @@ impl SimCall {
         self.command(MediaCommand::Stall(time, kind));
     }
 
+    /// Says nothing more that a probe follows, so that all of it can arrive before the end.
+    pub(crate) fn fall_silent(&self) {
+        self.command(MediaCommand::FallSilent);
+    }
+
     fn command(&self, command: MediaCommand) {
         // Fails when the call is over, when there is nothing left to command.
         let _ = self.call.media.send(command);

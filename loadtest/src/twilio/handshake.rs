@@ -11,6 +11,8 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use url::Url;
 
+use crate::load::private;
+
 /// A media socket.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -44,16 +46,26 @@ impl HandshakeError {
     }
 }
 
+/// How a media socket is connected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    /// Size of the receive buffer, unless the system is to choose.
+    pub(crate) receive_buffer: Option<usize>,
+    /// Connects to loopback and private addresses only.
+    pub(crate) private_only: bool,
+    /// Longest wait for the answer.
+    pub(crate) patience: Duration,
+}
+
 /// Connects and upgrades. `headers` come after the ones that Twilio always sends.
 pub(crate) async fn open(
     url: &str,
     signature: Option<&str>,
     headers: &[(String, String)],
-    receive_buffer: Option<usize>,
-    patience: Duration,
+    line: Line,
 ) -> Result<Socket, HandshakeError> {
-    let opening = connect_and_upgrade(url, signature, headers, receive_buffer);
-    tokio::time::timeout(patience, opening)
+    let opening = connect_and_upgrade(url, signature, headers, line);
+    tokio::time::timeout(line.patience, opening)
         .await
         .unwrap_or_else(|_| Err(HandshakeError::new(31_901, format!("{url} does not answer"))))
 }
@@ -62,7 +74,7 @@ async fn connect_and_upgrade(
     raw_url: &str,
     signature: Option<&str>,
     headers: &[(String, String)],
-    receive_buffer: Option<usize>,
+    line: Line,
 ) -> Result<Socket, HandshakeError> {
     let malformed =
         |why: &dyn std::fmt::Display| HandshakeError::new(31_923, format!("{raw_url}: {why}"));
@@ -90,8 +102,12 @@ async fn connect_and_upgrade(
 
     let refused = |e: std::io::Error| HandshakeError::new(31_902, format!("{raw_url}: {e}"));
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = lookup_host((bare_host, port)).await.map_err(refused)?;
-    let tcp = dial(addresses, receive_buffer).await.map_err(refused)?;
+    let addresses: Vec<_> = lookup_host((bare_host, port)).await.map_err(refused)?.collect();
+    if line.private_only {
+        private::check(host, addresses.iter().map(SocketAddr::ip))
+            .map_err(|error| HandshakeError::new(31_902, error))?;
+    }
+    let tcp = dial(addresses, line.receive_buffer).await.map_err(refused)?;
     let config = WebSocketConfig::default()
         // Eagerly allocated: with hundreds of streams, the default 128 KiB would add up.
         .read_buffer_size(4 * 1024)
@@ -105,7 +121,7 @@ async fn connect_and_upgrade(
 }
 
 async fn dial(
-    addresses: impl Iterator<Item = SocketAddr>,
+    addresses: Vec<SocketAddr>,
     receive_buffer: Option<usize>,
 ) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::other("the name has no address");

@@ -83,6 +83,9 @@ impl Session {
             Ok(FromService::Clear) => {
                 let marks = self.playback.clear();
                 self.call.update(|state| state.clears.push(now));
+                if let Some(probe) = &mut self.probe {
+                    probe.cleared(now);
+                }
                 for name in marks {
                     self.echo(name, true);
                 }

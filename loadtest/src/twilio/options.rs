@@ -1,5 +1,6 @@
 //! How a simulated Twilio is set up.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::faults::CallbackFaults;
@@ -10,8 +11,13 @@ use crate::load::Probe;
 /// answer at once, `ws://` allowed, everything recorded.
 #[derive(Clone, Debug)]
 pub struct TwilioOptions {
-    /// Port on 127.0.0.1; 0 for any free one.
+    /// Where its REST API listens.
+    pub listen: IpAddr,
+    /// The REST API's port; 0 for any free one.
     pub port: u16,
+    /// Webhooks and media sockets go to loopback and private addresses only, whatever their URLs
+    /// say: load is for one's own machines.
+    pub private_only: bool,
     /// The first account.
     pub account: AccountOptions,
     /// What phones do unless told otherwise, number by number.
@@ -37,6 +43,8 @@ pub struct TwilioOptions {
     pub stamp_frames: bool,
     /// Receive buffer of media sockets; small ones make slow readers felt soon.
     pub receive_buffer_bytes: Option<usize>,
+    /// Threads that carry calls, besides the one that does everything else; 0 leaves them to it.
+    pub threads: usize,
     /// Makes every phone speak without a pause, in frames that can be followed.
     pub probe: Option<Probe>,
 }
@@ -44,7 +52,9 @@ pub struct TwilioOptions {
 impl Default for TwilioOptions {
     fn default() -> Self {
         TwilioOptions {
+            listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            private_only: false,
             account: AccountOptions::default(),
             phone: PhoneBehaviour::default(),
             callbacks: CallbackFaults::default(),
@@ -57,6 +67,7 @@ impl Default for TwilioOptions {
             record: true,
             stamp_frames: false,
             receive_buffer_bytes: None,
+            threads: 0,
             probe: None,
         }
     }

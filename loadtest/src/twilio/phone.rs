@@ -212,6 +212,8 @@ pub(crate) enum PhoneAct {
 /// 20 ms of the callee's side.
 pub(crate) struct Spoken {
     pub(crate) frame: [u8; FRAME_BYTES],
+    /// Whether there is a clip in it.
+    pub(crate) speaks: bool,
     pub(crate) acts: Vec<PhoneAct>,
 }
 
@@ -264,7 +266,8 @@ impl Phone {
                 break;
             }
         }
-        Spoken { frame: self.sound(), acts }
+        let speaks = self.speech.is_some();
+        Spoken { frame: self.sound(), speaks, acts }
     }
 
     /// Begins the next step of the script, if its time has come.

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::handshake::{self, HandshakeError, Socket};
+use super::handshake::{self, HandshakeError, Line, Socket};
 use super::signature;
 
 /// A WebSocket to the service that sends nothing by itself. Works on the runtime of its caller.
@@ -39,7 +39,8 @@ impl RawStream {
         let headers: Vec<_> =
             headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let patience = Duration::from_secs(10);
-        let socket = handshake::open(url, signature.as_deref(), &headers, None, patience).await?;
+        let line = Line { receive_buffer: None, private_only: false, patience };
+        let socket = handshake::open(url, signature.as_deref(), &headers, line).await?;
         Ok(RawStream { socket })
     }
 

@@ -20,6 +20,7 @@ use super::options::{AccountOptions, InboundCall, TwilioOptions};
 use super::phone::PhoneBehaviour;
 use super::rest;
 use super::world::{CallbackRecord, Refusal, RestRequest, World};
+use crate::crew::Crew;
 
 /// A simulated Twilio. Clones are handles to the same one; it ends with the last of them, or with
 /// [`shutdown`](Self::shutdown).
@@ -33,6 +34,7 @@ pub struct SimTwilio {
 struct Running {
     stop: Mutex<Option<oneshot::Sender<()>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    crew: Arc<Crew>,
 }
 
 impl Running {
@@ -46,6 +48,7 @@ impl Running {
         {
             tracing::error!("the simulated Twilio panicked");
         }
+        self.crew.stop();
     }
 }
 
@@ -62,20 +65,23 @@ pub(crate) fn install_crypto_provider() {
 }
 
 impl SimTwilio {
-    /// Starts on 127.0.0.1. When this returns, requests are answered.
+    /// Starts. When this returns, requests are answered.
     ///
     /// # Errors
     /// When the port cannot be bound or the threads cannot be started.
     pub fn start(options: TwilioOptions) -> io::Result<Self> {
         install_crypto_provider();
-        let listener = TcpListener::bind(("127.0.0.1", options.port))?;
+        let listener = TcpListener::bind((options.listen, options.port))?;
         let address = listener.local_addr()?;
+        let crew = Arc::new(Crew::start("twilio-calls", options.threads)?);
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
+        let for_calls = crew.clone();
         let thread =
             std::thread::Builder::new().name("sim-twilio".to_owned()).spawn(move || {
                 actix_rt::System::new().block_on(async move {
-                    let world = Arc::new(World::new(options, tokio::runtime::Handle::current()));
+                    let world =
+                        Arc::new(World::new(options, tokio::runtime::Handle::current(), for_calls));
                     let data = web::Data::from(world.clone());
                     let server = HttpServer::new(move || {
                         App::new()
@@ -106,7 +112,8 @@ impl SimTwilio {
         let world = started
             .recv()
             .map_err(|_| io::Error::other("the simulated Twilio ended while starting"))??;
-        let running = Running { stop: Mutex::new(Some(stop)), thread: Mutex::new(Some(thread)) };
+        let (stop, thread) = (Mutex::new(Some(stop)), Mutex::new(Some(thread)));
+        let running = Running { stop, thread, crew };
         Ok(SimTwilio { running: Arc::new(running), world, address })
     }
 

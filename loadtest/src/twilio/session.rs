@@ -239,7 +239,7 @@ impl Session {
             self.echo(name, false);
         }
         let Some(spoken) = spoken else { return };
-        let marked = self.probe.as_mut().and_then(|probe| probe.say(now));
+        let marked = self.probe.as_mut().and_then(|probe| probe.say(now, spoken.speaks));
         self.uplink.frame(now, &marked.unwrap_or(spoken.frame));
         for act in spoken.acts {
             match act {
@@ -323,6 +323,11 @@ impl Session {
                 // Beside the point of the clock: a test that does this wants the stream broken.
                 if let Err(error) = self.socket.get_mut().write_all(&bytes).await {
                     self.lose(&error.into());
+                }
+            }
+            MediaCommand::FallSilent => {
+                if let Some(probe) = &mut self.probe {
+                    probe.fall_silent();
                 }
             }
             MediaCommand::Reset => self.ending = Some(Ending::Reset),

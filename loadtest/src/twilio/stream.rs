@@ -14,7 +14,7 @@ use super::account::Account;
 use super::call::{Call, Interrupt, new_sid};
 use super::call_run::CallRun;
 use super::faults::{CloseStyle, ParameterFault, SignatureFault, StallKind, StreamFaults};
-use super::handshake::{self, HandshakeError, Socket};
+use super::handshake::{self, HandshakeError, Line, Socket};
 use super::playback::{FRAME_BYTES, SILENCE};
 use super::session::{Ending, Session};
 use super::signature;
@@ -35,6 +35,8 @@ pub(crate) enum MediaCommand {
     Press(char),
     Send(Message),
     SendBytes(Vec<u8>),
+    /// Send no more frames that a probe follows.
+    FallSilent,
     /// Reset the TCP connection of the stream.
     Reset,
     StopReading(Duration),
@@ -154,12 +156,12 @@ impl CallRun {
                     self.interrupts.put_back(Interrupt::PhoneHangsUp);
                 }
                 let faults = self.behaviour.stream.clone();
-                self.world.runtime.spawn(leave(session, faults, live));
+                tokio::spawn(leave(session, faults, live));
                 ("stream-stopped", None, StreamEnd::Interrupted)
             }
             Ending::Closed => {
                 self.call.notify(31_921, "the service closed the stream");
-                self.world.runtime.spawn(linger(session.into_socket(), live));
+                tokio::spawn(linger(session.into_socket(), live));
                 ("stream-stopped", None, StreamEnd::Over)
             }
             Ending::Reset | Ending::Broken => {
@@ -205,8 +207,13 @@ async fn open(
         SignatureFault::Wrong => Some(signature::sign("another key", url, &[])),
         SignatureFault::Missing => None,
     };
-    let (buffer, patience) = (world.options.receive_buffer_bytes, world.options.handshake_timeout);
-    handshake::open(url, signature.as_deref(), &[], buffer, patience).await
+    let options = &world.options;
+    let line = Line {
+        receive_buffer: options.receive_buffer_bytes,
+        private_only: options.private_only,
+        patience: options.handshake_timeout,
+    };
+    handshake::open(url, signature.as_deref(), &[], line).await
 }
 
 const BROKEN_PIPE: &str = "Stream - Connection - Broken Pipe";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -11,6 +11,7 @@ use url::Url;
 use super::call::lock;
 use super::faults::SignatureFault;
 use super::signature;
+use crate::load::private;
 
 /// No webhook takes longer than this, whatever its overrides say.
 const HARD_CAP: Duration = Duration::from_secs(15);
@@ -86,21 +87,32 @@ impl Overrides {
 /// Sends webhooks. One client per connect timeout, since that is a property of a client.
 #[derive(Default)]
 pub(crate) struct Webhooks {
+    private_only: bool,
     clients: Mutex<HashMap<Duration, reqwest::Client>>,
 }
 
 impl Webhooks {
+    /// Sends to loopback and private addresses only, if `private_only`.
+    pub(crate) fn new(private_only: bool) -> Self {
+        Webhooks { private_only, clients: Mutex::default() }
+    }
+
     fn client(&self, connect: Duration) -> reqwest::Client {
         let mut clients = lock(&self.clients);
         let client = clients.entry(connect).or_insert_with(|| {
-            reqwest::Client::builder()
+            let builder = reqwest::Client::builder()
                 .connect_timeout(connect)
-                .redirect(reqwest::redirect::Policy::limited(10))
                 .http1_only()
                 .tcp_nodelay(true)
-                .no_proxy()
-                .build()
-                .expect("the options of the client are constant")
+                .no_proxy();
+            // A redirect could lead anywhere.
+            let builder = match self.private_only {
+                true => builder
+                    .redirect(reqwest::redirect::Policy::none())
+                    .dns_resolver(Arc::new(private::Resolver)),
+                false => builder.redirect(reqwest::redirect::Policy::limited(10)),
+            };
+            builder.build().expect("the options of the client are constant")
         });
         client.clone()
     }
@@ -147,6 +159,10 @@ impl Webhooks {
         let bare = delivery.url.split_once('#').map_or(&*delivery.url, |(bare, _)| bare);
         let mut url = Url::parse(bare)
             .map_err(|e| NoAnswer { code: 11_100, what: format!("{bare} is not a URL: {e}") })?;
+        if self.private_only {
+            private::check_literal(&url)
+                .map_err(|error| NoAnswer { code: 11_205, what: error.to_string() })?;
+        }
         let credentials = (!url.username().is_empty())
             .then(|| (url.username().to_owned(), url.password().map(str::to_owned)));
         // Only URLs that cannot carry credentials refuse to have them removed.

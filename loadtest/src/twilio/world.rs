@@ -16,6 +16,7 @@ use super::options::{AccountOptions, InboundCall, TwilioOptions};
 use super::phone::PhoneBehaviour;
 use super::status::Direction;
 use super::webhook::Webhooks;
+use crate::crew::Crew;
 
 /// A request to the REST API.
 #[derive(Clone, Debug)]
@@ -99,6 +100,7 @@ struct RestFaults {
 pub(crate) struct World {
     pub(crate) options: TwilioOptions,
     pub(crate) runtime: Handle,
+    crew: Arc<Crew>,
     pub(crate) webhooks: Webhooks,
     pub(crate) live_calls: AtomicUsize,
     pub(crate) live_streams: AtomicUsize,
@@ -115,10 +117,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(options: TwilioOptions, runtime: Handle) -> Self {
+    pub(crate) fn new(options: TwilioOptions, runtime: Handle, crew: Arc<Crew>) -> Self {
         World {
             runtime,
-            webhooks: Webhooks::default(),
+            crew,
+            webhooks: Webhooks::new(options.private_only),
             live_calls: AtomicUsize::new(0),
             live_streams: AtomicUsize::new(0),
             default_phone: Mutex::new(options.phone.clone()),
@@ -231,7 +234,7 @@ impl World {
         }
         self.live_calls.fetch_add(1, Ordering::SeqCst);
         let run = CallRun::new(self.clone(), account.clone(), call.clone(), lines, behaviour);
-        self.runtime.spawn(run);
+        self.crew.next().unwrap_or(&self.runtime).spawn(run);
         self.changed();
         call
     }

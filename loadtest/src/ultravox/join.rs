@@ -1,6 +1,9 @@
 //! The join sockets: who may join which call, and what happens at the door.
 
-use std::{net::TcpListener as StdListener, sync::Arc};
+use std::{
+    net::{TcpListener as StdListener, TcpStream as StdStream},
+    sync::Arc,
+};
 
 use tokio::{
     io::AsyncReadExt as _,
@@ -25,6 +28,7 @@ use super::{
     shared::Shared,
     socket::{Socket, reset_on_drop},
 };
+use crate::crew::Crew;
 
 /// Many calls on one thread want small buffers; a frame of audio is 320 bytes.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -33,6 +37,7 @@ const READ_BUFFER_BYTES: usize = 4 * 1024;
 pub(crate) async fn serve(
     shared: Arc<Shared>,
     listener: StdListener,
+    crew: Arc<Crew>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let listener = match TcpListener::from_std(listener) {
@@ -43,9 +48,14 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    sessions.spawn(admit(shared.clone(), stream));
-                }
+                Ok((stream, _)) => match crew.next() {
+                    None => {
+                        sessions.spawn(admit(shared.clone(), stream));
+                    }
+                    Some(thread) => {
+                        sessions.spawn_on(take_over(shared.clone(), stream.into_std()), thread);
+                    }
+                },
                 Err(error) => tracing::warn!(%error, "a connection was not accepted"),
             },
             Some(_) = sessions.join_next() => {}
@@ -54,6 +64,14 @@ pub(crate) async fn serve(
         }
     }
     // Dropping the set ends every session where it stands.
+}
+
+/// Admits a connection on another thread than the one that accepted it.
+async fn take_over(shared: Arc<Shared>, stream: std::io::Result<StdStream>) {
+    match stream.and_then(TcpStream::from_std) {
+        Ok(stream) => admit(shared, stream).await,
+        Err(error) => tracing::warn!(%error, "a connection was not taken over"),
+    }
 }
 
 /// What the upgrade request asked for.

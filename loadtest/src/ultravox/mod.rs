@@ -28,7 +28,7 @@ mod webhooks;
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -45,6 +45,7 @@ pub use script::{AgentScript, HangUpWhen, Line, Pacing, Then, Turn};
 pub use shared::{RecordedRequest, Violation};
 pub use webhooks::{Delivery, Webhook};
 
+use crate::crew::Crew;
 use shared::Shared;
 
 /// How long the last requests may take to be dropped.
@@ -57,34 +58,36 @@ pub struct SimUltravox {
     threads: Arc<Threads>,
 }
 
-/// The two threads, joined when the last handle goes.
+/// The threads, joined when the last handle goes.
 #[derive(Debug)]
 struct Threads {
     stop_sockets: watch::Sender<bool>,
+    crew: Arc<Crew>,
     rest: ServerHandle,
     rest_gone: Mutex<mpsc::Receiver<()>>,
     running: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl SimUltravox {
-    /// Starts one on free ports of 127.0.0.1.
+    /// Starts one.
     pub fn start(options: UltravoxOptions) -> io::Result<Self> {
-        let rest = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let sockets = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let rest = TcpListener::bind((options.listen, options.port))?;
+        let sockets = TcpListener::bind((options.listen, options.join_port))?;
         sockets.set_nonblocking(true)?;
         if let Some(bytes) = options.receive_buffer_bytes {
             // Accepted connections inherit it.
             socket2::SockRef::from(&sockets).set_recv_buffer_size(bytes)?;
         }
+        let crew = Arc::new(Crew::start("ultravox-calls", options.threads)?);
         let (rest_at, sockets_at) = (rest.local_addr()?, sockets.local_addr()?);
 
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared::new(options, rest_at, sockets_at, runtime.handle().clone()));
         let (stop_sockets, stopped) = watch::channel(false);
-        let for_sockets = shared.clone();
-        let sockets = thread::Builder::new()
-            .name("ultravox-join".into())
-            .spawn(move || runtime.block_on(join::serve(for_sockets, sockets, stopped)))?;
+        let (for_sockets, for_calls) = (shared.clone(), crew.clone());
+        let sockets = thread::Builder::new().name("ultravox-join".into()).spawn(move || {
+            runtime.block_on(join::serve(for_sockets, sockets, for_calls, stopped))
+        })?;
 
         let (tell, told) = mpsc::channel();
         let (alive, rest_gone) = mpsc::channel();
@@ -95,7 +98,7 @@ impl SimUltravox {
         let handle = told.recv().map_err(io::Error::other)??;
         let running = Mutex::new(vec![sockets, rest]);
         let rest_gone = Mutex::new(rest_gone);
-        let threads = Threads { stop_sockets, rest: handle, rest_gone, running };
+        let threads = Threads { stop_sockets, crew, rest: handle, rest_gone, running };
         Ok(SimUltravox { shared, threads: Arc::new(threads) })
     }
 
@@ -237,6 +240,7 @@ impl Threads {
                 tracing::error!("a thread of the simulated Ultravox panicked");
             }
         }
+        self.crew.stop();
         // Nothing is ever sent: the wait ends when the last sender is dropped.
         let rest_gone = self.rest_gone.lock().unwrap_or_else(PoisonError::into_inner);
         if rest_gone.recv_timeout(STOP_TIMEOUT) == Err(mpsc::RecvTimeoutError::Timeout) {

@@ -1,5 +1,6 @@
 //! How a simulated Ultravox behaves, and how it fails.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +12,12 @@ use crate::load::Probe;
 /// How a simulated Ultravox behaves.
 #[derive(Clone, Debug)]
 pub struct UltravoxOptions {
+    /// Where it listens.
+    pub listen: IpAddr,
+    /// The REST API's port; 0 for any free one.
+    pub port: u16,
+    /// The join sockets' port; 0 for any free one.
+    pub join_port: u16,
     /// The only key it accepts; a random one when `None`.
     pub api_key: Option<String>,
     /// What agents do, unless a call is given a script of its own.
@@ -51,13 +58,21 @@ pub struct UltravoxOptions {
     pub webhook_retry: Duration,
     /// How often each webhook is delivered, since Ultravox may repeat itself.
     pub webhook_copies: u32,
-    /// Makes agents that echo send back the frames that can be followed, and only those.
+    /// Agents read no further for this long after each piece of audio.
+    pub rest_after_reading: Option<Duration>,
+    /// Threads that carry calls, besides the one that takes them; 0 leaves them to it.
+    pub threads: usize,
+    /// Makes agents that echo send back the frames that can be followed, and only those; what
+    /// other agents say of their own accord is made of such frames.
     pub probe: Option<Probe>,
 }
 
 impl Default for UltravoxOptions {
     fn default() -> Self {
         UltravoxOptions {
+            listen: Ipv4Addr::LOCALHOST.into(),
+            port: 0,
+            join_port: 0,
             api_key: None,
             script: AgentScript::demo(),
             pacing: Pacing::default(),
@@ -78,6 +93,8 @@ impl Default for UltravoxOptions {
             receive_buffer_bytes: None,
             webhook_retry: Duration::from_secs(30),
             webhook_copies: 1,
+            rest_after_reading: None,
+            threads: 0,
             probe: None,
         }
     }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::{
-    agent::{Action, Agent, Command, Input},
+    agent::{Action, Agent, CLEAR, Command, Input},
     call::{AgentEvent, CallState, CloseReceived, EndReason},
     join::Counted,
     meter::Meter,
@@ -52,9 +52,19 @@ pub(crate) async fn run(
     let gone = Gone { shared: shared.clone(), call: call.clone() };
     let telephone = is_telephone.then(|| Telephone::new(echoes));
     let ping_at = shared.options.ping_every.map(|every| now + every);
-    let probe = shared.options.probe.as_ref().filter(|_| echoes).map(Probe::agent);
-    let mut session =
-        Session { shared, call, socket, agent, meter, telephone, probe, deaf_until: None, ping_at };
+    let probe = shared.options.probe.as_ref().map(Probe::agent);
+    let mut session = Session {
+        shared,
+        call,
+        socket,
+        agent,
+        meter,
+        telephone,
+        probe,
+        echoes,
+        deaf_until: None,
+        ping_at,
+    };
     session.call.update(|log| {
         log.joined = Some(Timestamp::now());
         log.events.push((now, AgentEvent::Joined));
@@ -106,6 +116,8 @@ struct Session {
     /// Set when the socket speaks Twilio's protocol.
     telephone: Option<Telephone>,
     probe: Option<AgentProbe>,
+    /// Whether what is heard is sent back.
+    echoes: bool,
     deaf_until: Option<Instant>,
     ping_at: Option<Instant>,
 }
@@ -162,14 +174,28 @@ impl Session {
         let mut turns_begun = None;
         while let Some(action) = self.agent.poll_action() {
             match action {
-                Action::Text(text) => self.socket.send(Message::text(match &self.telephone {
-                    Some(telephone) => telephone.translate(text),
-                    None => text,
-                })),
-                Action::Audio(pcm) => self.socket.send(match &self.telephone {
-                    Some(telephone) => Message::text(telephone.say(&pcm)),
-                    None => Message::Binary(pcm),
-                }),
+                Action::Text(text) => {
+                    if text == CLEAR
+                        && let Some(probe) = &mut self.probe
+                    {
+                        probe.interrupt(Instant::now());
+                    }
+                    self.socket.send(Message::text(match &self.telephone {
+                        Some(telephone) => telephone.translate(text),
+                        None => text,
+                    }));
+                }
+                Action::Audio(pcm) => {
+                    // What an echo sends has been marked when it was heard.
+                    let pcm = match &mut self.probe {
+                        Some(probe) if !self.echoes => probe.say(pcm),
+                        _ => pcm,
+                    };
+                    self.socket.send(match &self.telephone {
+                        Some(telephone) => Message::text(telephone.say(&pcm)),
+                        None => Message::Binary(pcm),
+                    });
+                }
                 Action::Note(event) => {
                     turns_begun = Some(self.agent.turns_begun());
                     self.call.update(|log| log.events.push((Instant::now(), event)));
@@ -239,8 +265,15 @@ impl Session {
             log.audio_heard = self.meter.heard();
             log.timing.extend(timing);
         });
+        if let Some(rest) = options.rest_after_reading {
+            self.deaf_until = Some(now + rest);
+        }
         match &mut self.probe {
-            Some(probe) => Input::Audio(probe.answer(now, &pcm)),
+            Some(probe) if self.echoes => Input::Audio(probe.answer(now, &pcm)),
+            Some(probe) => {
+                probe.hear(now, &pcm);
+                Input::Audio(pcm)
+            }
             None => Input::Audio(pcm),
         }
     }
