@@ -1,59 +1,186 @@
 //! The command line, and its bounds.
 
+use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
+use url::Url;
 
-/// Calls placed a second unless a ramp is given.
-const USUAL_RATE: f64 = 50.0;
-/// Calls placed a second at most.
-const MAX_RATE: f64 = 200.0;
+use super::attach::{self, AttachError};
+use super::scenario::Overrides;
+use super::subject::{Attachment, LaunchMode};
 
-/// Places many simulated calls through a callspan of its own and measures what they cost.
+const EXIT_CODES: &str = "Exit codes: 0 the test passed, 1 it failed, 2 there was no test.";
+const ATTACHED: &str = "A service of your own (--target)";
+
+/// Places many simulated calls through a callspan and measures what they cost.
+///
+/// Without --target it starts a service of its own, on loopback, and stops it again.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "loadtest", version)]
-pub(crate) struct Args {
-    /// Calls at a time.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
-    pub(crate) calls: u32,
-    /// How long to measure once all calls are up.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub(crate) seconds: u64,
-    /// Over how many seconds the calls are placed [default: 50 calls a second, 200 at most].
+#[command(name = "loadtest", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs one scenario; what is done when no command is given
+    #[command(after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Lists the scenarios, or prints one to begin a file of one's own with
+    Scenarios {
+        /// The scenario to print
+        name: Option<String>,
+    },
+    /// Runs the steady scenario at rising numbers of calls, on a fresh service each time
+    #[command(after_help = EXIT_CODES)]
+    Scale(ScaleArgs),
+}
+
+/// What a single test is told.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArgs {
+    /// A scenario's name (see `loadtest scenarios`), or a file with one.
+    #[arg(long, default_value = "steady", value_name = "NAME|FILE")]
+    pub(crate) scenario: String,
+    /// Calls at a time [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    calls: Option<u32>,
+    /// How long to measure [default: the scenario's].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
+    /// Over how many seconds the calls are placed that are up when the measuring begins; at most 200
+    /// a second are placed [default: as fast as in the scenario].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     ramp: Option<u64>,
-    /// The service's binary [default: the one beside this program].
-    #[arg(long, value_name = "PATH")]
-    callspan: Option<PathBuf>,
-    /// Runs the service on these processors only, such as 0 or 0-3; needs taskset.
-    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
-    pub(crate) service_cpus: Option<String>,
+    #[command(flatten)]
+    launch: LaunchArgs,
+    #[command(flatten)]
+    attach: AttachArgs,
     /// Writes the results here as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 }
 
-impl Args {
-    /// From one call to the next.
-    pub(crate) fn between_calls(&self) -> Duration {
-        let calls = f64::from(self.calls);
-        let ramp = self.ramp.map_or(calls / USUAL_RATE, |ramp| ramp as f64);
-        Duration::from_secs_f64((ramp / calls).max(1.0 / MAX_RATE))
+/// What a test at several sizes is told.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// The numbers of calls, separated by commas.
+    #[arg(
+        long, value_delimiter = ',', default_value = "50,100,200,500,1000,1500",
+        value_parser = clap::value_parser!(u32).range(1..=5000)
+    )]
+    pub(crate) calls: Vec<u32>,
+    /// How long to measure each.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    #[command(flatten)]
+    launch: LaunchArgs,
+    /// Writes the results here as JSON: a list with one report for each number of calls.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// The service that a test starts.
+#[derive(Clone, Debug, Args)]
+struct LaunchArgs {
+    /// The service's binary [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    callspan: Option<PathBuf>,
+    /// Runs the service on these processors only, such as 0 or 0-3; needs taskset.
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
+    service_cpus: Option<String>,
+}
+
+/// The service that runs already.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = ATTACHED)]
+struct AttachArgs {
+    /// Tests the service at this address, which somebody else starts: on this machine or in a
+    /// private network. Its API key comes from LOADTEST_API_KEY or from standard input, and the
+    /// token of its /metrics, if it asks for one, from LOADTEST_METRICS_TOKEN. The environment that
+    /// the service needs is printed.
+    #[arg(long, value_name = "URL", value_parser = target)]
+    #[arg(conflicts_with_all = ["callspan", "service_cpus"])]
+    target: Option<Url>,
+    /// Where the simulated vendors listen: an address of this machine that the service can reach.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1", requires = "target")]
+    listen: IpAddr,
+    /// The simulated Twilio's port.
+    #[arg(long, value_name = "PORT", default_value_t = 18_081, requires = "target")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    twilio_port: u16,
+    /// The simulated Ultravox's port; its sockets have the one after it.
+    #[arg(long, value_name = "PORT", default_value_t = 18_082, requires = "target")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..65_535))]
+    ultravox_port: u16,
+}
+
+/// There is no service to test.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LaunchError {
+    #[error("the callspan binary is not there; build it, or name it with --callspan: {0}")]
+    NoBinary(io::Error),
+    #[error("{0}")]
+    Attach(#[from] AttachError),
+}
+
+/// Reads the command line of this process; ends it when that makes no sense.
+pub(crate) fn parse() -> Command {
+    let Cli { command, run } = Cli::parse();
+    command.unwrap_or(Command::Run(run))
+}
+
+impl RunArgs {
+    /// What changes about the scenario.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides { calls: self.calls, seconds: self.seconds, ramp: self.ramp }
     }
 
-    /// How long to measure.
-    pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+    /// Where the service comes from. Reads the key of one that runs already.
+    pub(crate) fn mode(&self) -> Result<LaunchMode, LaunchError> {
+        let AttachArgs { target, listen, twilio_port, ultravox_port } = self.attach.clone();
+        let Some(url) = target else { return self.launch.mode() };
+        let key = attach::key()?;
+        Ok(LaunchMode::Attached(Attachment { url, key, listen, twilio_port, ultravox_port }))
     }
+}
 
-    /// Which binary to run. It must be there.
-    pub(crate) fn callspan(&self) -> std::io::Result<PathBuf> {
-        let path = match &self.callspan {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("callspan"),
-        };
-        path.canonicalize()
+impl ScaleArgs {
+    /// Where the services come from.
+    pub(crate) fn mode(&self) -> Result<LaunchMode, LaunchError> {
+        self.launch.mode()
+    }
+}
+
+impl LaunchArgs {
+    /// The binary must be there.
+    fn mode(&self) -> Result<LaunchMode, LaunchError> {
+        let beside = || Ok(std::env::current_exe()?.with_file_name("callspan"));
+        let path = self.callspan.clone().map_or_else(beside, Ok);
+        let program = path.and_then(|path| path.canonicalize()).map_err(LaunchError::NoBinary)?;
+        Ok(LaunchMode::Own { program, cpus: self.service_cpus.clone() })
+    }
+}
+
+/// An address of a service, with nothing behind the port.
+fn target(raw: &str) -> Result<Url, String> {
+    let url = Url::parse(raw).map_err(|error| error.to_string())?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    match is_plain {
+        true => Ok(url),
+        false => Err("not an address such as http://10.0.0.5:8000".to_owned()),
     }
 }
 
@@ -74,24 +201,27 @@ fn cpu_list(raw: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Args, clap::Error> {
-        Args::try_parse_from(line.split_whitespace())
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        let Cli { command, run } = Cli::try_parse_from(line.split_whitespace())?;
+        Ok(command.unwrap_or(Command::Run(run)))
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parse(line).expect(line) {
+            Command::Run(run) => run,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn the_usual_run_needs_no_arguments() {
-        let args = parse("loadtest").expect("valid");
-        assert_eq!((args.calls, args.duration()), (100, Duration::from_secs(30)));
-        assert_eq!(args.between_calls(), Duration::from_millis(20));
-        let elsewhere = parse("loadtest --callspan /no/such/callspan").expect("valid");
-        assert!(elsewhere.callspan().is_err());
-    }
-
-    #[test]
-    fn a_ramp_sets_the_rate_within_bounds() {
-        let between = |line| parse(line).expect(line).between_calls();
-        assert_eq!(between("loadtest --calls 10 --ramp 5"), Duration::from_millis(500));
-        assert_eq!(between("loadtest --calls 5000 --ramp 0"), Duration::from_millis(5));
+        let args = run("loadtest");
+        assert_eq!((args.scenario.as_str(), args.overrides()), ("steady", Overrides::default()));
+        let elsewhere = run("loadtest --callspan /no/such/callspan");
+        assert!(matches!(elsewhere.mode(), Err(LaunchError::NoBinary(_))));
+        let spelt_out = run("loadtest run --scenario spike --calls 9 --seconds 8 --ramp 7");
+        let expected = Overrides { calls: Some(9), seconds: Some(8), ramp: Some(7) };
+        assert_eq!((spelt_out.scenario.as_str(), spelt_out.overrides()), ("spike", expected));
     }
 
     #[test]
@@ -104,17 +234,45 @@ mod tests {
             "loadtest --ramp 3601",
             "loadtest --service-cpus 0;id",
             "loadtest --service-cpus 1-",
-            "loadtest --url http://example.com",
+            "loadtest --target ftp://127.0.0.1",
+            "loadtest --target http://127.0.0.1/path",
+            "loadtest --target http://me:secret@127.0.0.1",
+            "loadtest --target http://127.0.0.1 --callspan x",
+            "loadtest --target http://127.0.0.1 --api-key x",
+            "loadtest --listen 10.0.0.1",
+            "loadtest --target http://127.0.0.1 --ultravox-port 65535",
+            "loadtest scale --calls 50,0",
+            "loadtest scale --target http://127.0.0.1",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
-        let args = parse("loadtest --service-cpus 0-1,3").expect("valid");
-        assert_eq!(args.service_cpus.as_deref(), Some("0-1,3"));
+        let args = run("loadtest --service-cpus 0-1,3");
+        assert_eq!(args.launch.service_cpus.as_deref(), Some("0-1,3"));
+    }
+
+    #[test]
+    fn a_scale_has_its_numbers_of_calls() {
+        let of = |line| match parse(line).expect(line) {
+            Command::Scale(args) => (args.calls, args.seconds),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of("loadtest scale"), (vec![50, 100, 200, 500, 1_000, 1_500], 30));
+        assert_eq!(of("loadtest scale --calls 5,10 --seconds 2"), (vec![5, 10], 2));
+    }
+
+    #[test]
+    fn scenarios_are_listed_or_printed() {
+        let of = |line| match parse(line).expect(line) {
+            Command::Scenarios { name } => name,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(of("loadtest scenarios"), None);
+        assert_eq!(of("loadtest scenarios churn").as_deref(), Some("churn"));
     }
 
     #[test]
     fn the_definition_is_sound() {
         use clap::CommandFactory as _;
-        Args::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

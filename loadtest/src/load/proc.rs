@@ -18,6 +18,11 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
+    /// All of it.
+    pub(crate) fn total(self) -> Duration {
+        self.user + self.system
+    }
+
     /// What was used since an earlier look.
     pub(crate) fn since(self, earlier: CpuTime) -> CpuTime {
         CpuTime {
@@ -56,6 +61,22 @@ impl Process {
         // Some kernels lack it; this one lags by a few pages a thread.
         let status = fs::read_to_string(format!("{}/status", self.folder))?;
         parse_kib(&status, "VmRSS:").ok_or_else(|| unreadable("status"))
+    }
+
+    /// Processor time of each of its threads, by their names; threads of one name follow another.
+    pub(crate) fn threads(&self) -> io::Result<Vec<(String, CpuTime)>> {
+        let ticks_per_second = rustix::param::clock_ticks_per_second();
+        let mut threads = Vec::new();
+        for task in fs::read_dir(format!("{}/task", self.folder))? {
+            // A thread may have ended since.
+            let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
+            let name = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+            let cpu = parse_stat(&stat, ticks_per_second);
+            if let (Some((name, _)), Some(cpu)) = (name, cpu) {
+                threads.push((name.to_owned(), cpu));
+            }
+        }
+        Ok(threads)
     }
 
     /// Open descriptors.
@@ -115,6 +136,7 @@ mod tests {
         assert!(this.resident_bytes().expect("memory") > 100 * 1024);
         assert!(this.descriptors().expect("descriptors") >= 3);
         this.cpu().expect("processor time");
+        assert!(!this.threads().expect("threads").is_empty());
         assert!(Process::of(u32::MAX).cpu().is_err());
     }
 }

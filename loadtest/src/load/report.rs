@@ -7,18 +7,30 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::figures::{Percentiles, per};
+use super::outcome::{self, CampaignFigures, Interruptions, RateStep};
 use super::probe::{FrameCounts, TRUSTED_LATENESS};
+use super::series::Sample;
 
 /// The results of one test.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Report {
+    /// What was done: the scenario's name.
+    pub(crate) scenario: String,
+    /// The service somebody else started, if it was one.
+    pub(crate) target: Option<String>,
+    /// Most calls at a time.
     pub(crate) calls: u64,
     pub(crate) seconds: f64,
     /// Processors of the machine, and those the service was kept to.
     pub(crate) machine_cpus: usize,
     pub(crate) service_cpus: Option<String>,
     pub(crate) startup_ms: f64,
+    /// From when a request was due until it was answered.
     pub(crate) initiate_call: Percentiles,
+    /// How late such requests were sent.
+    pub(crate) initiate_lateness: Percentiles,
+    /// Calls asked for in all.
+    pub(crate) placed: u64,
     /// Frames that arrived while measuring, both directions together.
     pub(crate) frames_relayed: u64,
     pub(crate) service_cpu: Cpu,
@@ -36,6 +48,17 @@ pub(crate) struct Report {
     pub(crate) frames_agent_to_phone: FrameCounts,
     /// Frames the service says it dropped, by its own metrics: label and count.
     pub(crate) dropped_by_service: Vec<(String, f64)>,
+    /// initiate-call at rising rates.
+    pub(crate) rates: Vec<RateStep>,
+    pub(crate) campaign: Option<CampaignFigures>,
+    /// Where agents were talked over.
+    pub(crate) interruptions: Option<Interruptions>,
+    /// By how much a call makes the database grow.
+    pub(crate) database_bytes_per_call: Option<f64>,
+    /// Each second of the test.
+    pub(crate) samples: Vec<Sample>,
+    /// Why the figures may be the generator's rather than the service's.
+    pub(crate) warnings: Vec<String>,
     pub(crate) failures: Vec<String>,
 }
 
@@ -82,12 +105,21 @@ pub(crate) fn delays_are_trusted(lateness: &Percentiles) -> bool {
     u128::from(lateness.p99_us) <= TRUSTED_LATENESS.as_micros()
 }
 
+/// Writes several reports as one JSON list.
+pub(crate) fn write_all(reports: &[Report], path: &Path) -> io::Result<()> {
+    write_json(&reports, path)
+}
+
+fn write_json(value: &impl Serialize, path: &Path) -> io::Result<()> {
+    let mut json = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    json.push('\n');
+    std::fs::write(path, json)
+}
+
 impl Report {
     /// Writes everything as JSON.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let mut json = serde_json::to_string_pretty(self).map_err(io::Error::other)?;
-        json.push('\n');
-        std::fs::write(path, json)
+        write_json(self, path)
     }
 
     /// A short table.
@@ -99,11 +131,14 @@ impl Report {
 
     fn write_table(&self, out: &mut String) -> std::fmt::Result {
         let on = match &self.service_cpus {
+            _ if let Some(target) = &self.target => format!("service at {target}"),
             Some(cpus) => format!("service on processor {cpus} of {}", self.machine_cpus),
             None => format!("{} processors, shared with the generator", self.machine_cpus),
         };
-        writeln!(out, "{} calls, {:.1} s, {on}", self.calls, self.seconds)?;
-        writeln!(out, "  start to ready          {:>10.0} ms", self.startup_ms)?;
+        writeln!(out, "{}: {} calls, {:.1} s, {on}", self.scenario, self.calls, self.seconds)?;
+        if self.startup_ms > 0.0 {
+            writeln!(out, "  start to ready          {:>10.0} ms", self.startup_ms)?;
+        }
         let cpu = self.service_cpu;
         writeln!(
             out,
@@ -140,6 +175,10 @@ impl Report {
         ] {
             writeln!(out, "  {name:<22}{}", percentiles.cells())?;
         }
+        outcome::write_table(self, out)?;
+        if let Some(bytes) = self.database_bytes_per_call {
+            writeln!(out, "  database, each call     {bytes:>10.0} bytes")?;
+        }
         let own = self.generator_cpu;
         writeln!(
             out,
@@ -154,6 +193,9 @@ impl Report {
                  own doing, too:\n  what it sends too late, the service has replaced by silence.",
                 TRUSTED_LATENESS.as_millis()
             )?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "  {warning}")?;
         }
         match self.failures.as_slice() {
             [] => write!(out, "passed"),

@@ -1,25 +1,36 @@
 //! One load test from beginning to end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::args::Args;
+use super::attach::{AttachError, Target, ULTRAVOX_KEY, check_listen};
+use super::bottleneck::{self, Load};
+use super::caller::{Asked, Caller};
+use super::campaign::Campaigns;
 use super::check::{self, Observed};
-use super::figures::{Percentiles, micros};
+use super::figures::{Percentiles, per};
+use super::gauge::{Gauge, GaugeError, Metrics};
 use super::limits::{self, TooFewDescriptors};
+use super::metrics::{labelled, value_of};
+use super::outcome::{CampaignFigures, Interruptions, RateStep};
 use super::output::progress;
-use super::probe::{Probe, histogram};
+use super::plan::{self, Plan};
+use super::private;
+use super::probe::{Probe, Speech};
 use super::proc::{CpuTime, Process};
 use super::report::{Cpu, Level, Report, delays_are_trusted};
-use super::service::{ADMIN_KEY, Service, ServiceError};
-use crate::twilio::{SimTwilio, TwilioOptions};
-use crate::ultravox::{SimUltravox, UltravoxOptions};
+use super::scenario::{FRAME, Scenario, Shape};
+use super::series::Sample;
+use super::service::{Service, ServiceError};
+use super::setup;
+use super::subject::{Attachment, LaunchMode, Stopped, Subject};
+use super::watch::{Moment, Tally, View, Watch};
+use crate::twilio::SimTwilio;
+use crate::ultravox::SimUltravox;
 
 /// How long one request to the service may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -32,10 +43,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 const FRAMES_LIMIT: Duration = Duration::from_secs(3);
 /// How often something that must happen is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Length of a frame, over which the calls' clocks are spread.
-const FRAME: Duration = Duration::from_millis(20);
 /// Hang-ups a second, at most.
 const HANG_UP_EVERY: Duration = Duration::from_millis(5);
+/// Calls below which the growth of a database says more about its pages than about calls.
+const GROWTH_CALLS: u64 = 100;
+/// What Twilio's debugger notes when the service ends a stream, or when it breaks.
+const STREAM_ENDED: [u32; 2] = [31_921, 31_903];
 
 /// Why there was no test.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +57,12 @@ pub(crate) enum RunError {
     Descriptors(#[from] TooFewDescriptors),
     #[error("{0}")]
     Service(#[from] ServiceError),
-    #[error("the callspan binary is not there; build it, or name it with --callspan: {0}")]
-    NoBinary(io::Error),
+    #[error("{0}")]
+    Attach(#[from] AttachError),
     #[error("the simulators cannot be started: {0}")]
     Simulators(io::Error),
+    #[error("the service cannot be measured: {0}")]
+    Gauge(#[from] GaugeError),
     #[error("the service cannot be measured: {0}")]
     Proc(#[from] io::Error),
     #[error("no HTTP client: {0}")]
@@ -56,180 +71,318 @@ pub(crate) enum RunError {
     Interrupted,
 }
 
-/// Runs a test; whatever stops it, the service is stopped too.
-pub(crate) async fn run(args: &Args) -> Result<Report, RunError> {
+/// Runs a test; whatever stops it, a service of our own is stopped too.
+pub(crate) async fn run(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
-        report = test(args) => report,
+        report = test(scenario, mode) => report,
         _ = terminate.recv() => Err(RunError::Interrupted),
         _ = interrupt.recv() => Err(RunError::Interrupted),
     }
 }
 
-async fn test(args: &Args) -> Result<Report, RunError> {
-    limits::make_room(args.calls)?;
-    let probe = Probe::new();
-    let twilio = TwilioOptions {
-        verb_time: 0.0,
-        record: false,
-        probe: Some(probe.clone()),
-        ..TwilioOptions::default()
-    };
-    let ultravox = UltravoxOptions { probe: Some(probe.clone()), ..UltravoxOptions::for_load() };
+async fn test(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError> {
+    let calls = scenario.most_calls();
+    limits::make_room(calls)?;
+    let probe = Probe::with(setup::manner(scenario));
+    let mut twilio = setup::twilio(scenario, &probe);
+    let mut ultravox = setup::ultravox(scenario, &probe);
+    if let LaunchMode::Attached(Attachment { listen, twilio_port, ultravox_port, .. }) = mode {
+        check_listen(*listen).map_err(AttachError::Public)?;
+        (twilio.listen, twilio.port) = (*listen, *twilio_port);
+        (ultravox.listen, ultravox.port) = (*listen, *ultravox_port);
+        ultravox.join_port = ultravox_port.checked_add(1).filter(|port| *port > 1).unwrap_or(0);
+        ultravox.api_key = Some(ULTRAVOX_KEY.to_owned());
+    }
     let twilio = SimTwilio::start(twilio).map_err(RunError::Simulators)?;
     let ultravox = SimUltravox::start(ultravox).map_err(RunError::Simulators)?;
-    let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_LIMIT).build()?;
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(private::Resolver))
+        .timeout(REQUEST_LIMIT)
+        .build()?;
     let sims = (&twilio, &ultravox);
-    let program = args.callspan().map_err(RunError::NoBinary)?;
-    let service =
-        Service::start(&program, args.service_cpus.as_deref(), args.calls, sims, &http).await?;
-    progress(&format!("ready after {:.0} ms", ms(service.started_in())));
-
-    let test = Test { args, probe, twilio, ultravox, http, process: service.process(), service };
+    let subject = match mode {
+        LaunchMode::Own { program, cpus } => {
+            let service = Service::start(program, cpus.as_deref(), calls, sims, &http).await?;
+            let started = service.started_in().as_millis();
+            progress(&format!("{}: ready after {started} ms", scenario.name));
+            Subject::Own { service, program: program.clone() }
+        }
+        LaunchMode::Attached(Attachment { url, key, .. }) => {
+            let target = Target::new(url, key.clone()).await?;
+            target.wait_until_ready(&http, calls, sims).await?;
+            Subject::Attached { target, http: http.clone() }
+        }
+    };
+    let tally = Arc::new(Tally::default());
+    let view = View { probe, twilio, ultravox, tally, gauge: subject.gauge() };
+    let caller = Caller {
+        http: http.clone(),
+        initiate_url: subject.url("/api/ultravox-calls/initiate-call"),
+        key: subject.key().to_owned(),
+        view: view.clone(),
+        next: 0,
+    };
+    let mut test = Test { scenario, mode, view, http, caller, subject };
+    test.look_first().await?;
     test.run().await
 }
 
 /// The parts of a running test.
 struct Test<'a> {
-    args: &'a Args,
-    probe: Probe,
-    twilio: SimTwilio,
-    ultravox: SimUltravox,
+    scenario: &'a Scenario,
+    mode: &'a LaunchMode,
+    view: View,
     http: reqwest::Client,
-    process: Process,
-    service: Service,
+    caller: Caller,
+    subject: Subject,
 }
 
-/// Processor time and frames, at one moment.
-#[derive(Clone, Copy)]
-struct Moment {
-    at: Instant,
-    service: CpuTime,
+/// What was measured, before it is put into words.
+struct Measured {
+    before: Moment,
+    after: Moment,
     generator: CpuTime,
-    frames: u64,
+    busiest: Option<(String, f64)>,
+    asked: Vec<Asked>,
+    rates: Vec<RateStep>,
+    campaign: Option<CampaignFigures>,
 }
 
 impl Test<'_> {
-    async fn run(self) -> Result<Report, RunError> {
-        let args = self.args;
+    /// A service of somebody else's must be there for the test alone, and between our simulators.
+    async fn look_first(&mut self) -> Result<(), RunError> {
+        let metrics = self.metrics().await;
+        if let Subject::Attached { target, .. } = &self.subject {
+            let (twilio, first) = (self.view.twilio.clone(), self.caller.place_one());
+            // It is cut off, so what it says would be lost.
+            self.view.probe.speak(false);
+            target.try_one_call(&metrics, &twilio, first).await?;
+            self.view.probe.speak(true);
+        }
+        Ok(())
+    }
+
+    async fn run(mut self) -> Result<Report, RunError> {
         // What the first connection allocates is no call's.
         sleep(Duration::from_millis(200)).await;
-        let idle = (self.process.resident_bytes()?, self.process.descriptors()?);
+        let first = self.view.moment().await?;
+        let plan = plan::plan(self.scenario);
+        let mut seen =
+            Observed { descriptors_idle: first.usage.descriptors, ..Observed::default() };
+        let watch = Watch::begin(self.view.clone(), first);
 
-        let mut seen = Observed { calls_asked: args.calls.into(), ..Observed::default() };
-        seen.descriptors_idle = idle.1;
-        let initiate = self.place_calls(&mut seen).await;
-        seen.up_at_first = self.wait_until_up(args.calls as usize - seen.refusals.len()).await;
-        progress(&format!("{} calls are up", seen.up_at_first));
-        sleep(SETTLE).await;
-
-        let before = self.moment()?;
-        self.probe.measure(true);
-        sleep(args.duration()).await;
-        self.probe.measure(false);
-        let after = self.moment()?;
-        let full = (self.process.resident_bytes()?, self.process.descriptors()?);
-        seen.up_at_last = self.up();
-
+        let initiated = self.caller.carry_out(&plan.before, Instant::now()).await;
+        if !plan.before.is_empty() {
+            let refused: usize = initiated.iter().map(|asked| asked.refusals.len()).sum();
+            let up = (plan.before.len() - refused) as u64;
+            wait_for(CALLS_LIMIT, || self.view.calls_up() >= up).await;
+            sleep(SETTLE).await;
+        }
+        let mut measured = self.measure(&plan, &mut seen).await?;
+        measured.asked.splice(0..0, initiated);
+        let samples = watch.samples();
+        drop(watch);
+        self.wait_until_up(&plan, &measured.asked).await;
         self.end_calls(&mut seen).await;
+        progress("all calls are over");
         let dropped = self.ask_service(&mut seen).await;
-        let empty = (self.process.resident_bytes()?, self.process.descriptors()?);
-        seen.descriptors_after = empty.1;
-        let calls = seen.up_at_last;
+        let last = self.view.gauge.read().await?;
+        seen.descriptors_after = last.descriptors;
 
+        let mut report = self.report(&measured, &mut seen, &samples);
+        report.dropped_by_service = dropped;
+        let full = samples.iter().max_by_key(|sample| sample.calls_up);
+        let full = full.copied().unwrap_or_default();
+        let idle = first.usage;
+        report.calls = full.calls_up;
+        report.memory_bytes = Level::new(
+            idle.resident_bytes,
+            full.resident_bytes,
+            last.resident_bytes,
+            full.calls_up,
+        );
+        report.descriptors =
+            Level::new(idle.descriptors, full.descriptors, last.descriptors, full.calls_up);
+        let expect = self.scenario.expect;
+        let stopped = self.stop(&mut seen).await;
+        report.database_bytes_per_call = stopped
+            .database_growth
+            .filter(|_| seen.came_up >= GROWTH_CALLS)
+            .map(|bytes| per(bytes as f64, seen.came_up));
+        report.samples = samples;
+        Ok(Report { failures: check::failures(&seen, expect), ..report })
+    }
+
+    /// Carries out what is done while measuring.
+    async fn measure(&mut self, plan: &Plan, seen: &mut Observed) -> Result<Measured, RunError> {
+        let this = Process::this();
+        let before = self.view.moment().await?;
+        let (generator, threads) = (this.cpu()?, this.threads()?);
+        self.view.probe.measure(true);
+        let began = Instant::now();
+        let mut campaign = None;
+        let asked = match &self.scenario.shape {
+            Shape::Campaign { .. } => {
+                let campaigns = Campaigns {
+                    http: &self.http,
+                    url: self.subject.url("/api/v1/campaigns"),
+                    key: self.subject.key(),
+                    view: &self.view,
+                };
+                let (figures, problems) = campaigns.run(self.scenario).await;
+                campaign = Some(figures);
+                seen.campaign = problems;
+                Vec::new()
+            }
+            _ => {
+                let asked = self.caller.carry_out(&plan.measured, began).await;
+                let end = began + Duration::from_secs(self.scenario.seconds);
+                tokio::time::sleep_until(end.into()).await;
+                asked
+            }
+        };
+        self.view.probe.measure(false);
+        let after = self.view.moment().await?;
+        let seconds = (after.at - before.at).as_secs_f64();
+        let rates = match &self.scenario.shape {
+            Shape::Rest { rates, .. } => {
+                rates.iter().zip(&asked).map(|(rate, asked)| RateStep::new(*rate, asked)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Measured {
+            before,
+            after,
+            generator: this.cpu()?.since(generator),
+            busiest: bottleneck::busiest(&threads, &this.threads()?, seconds),
+            asked,
+            rates,
+            campaign,
+        })
+    }
+
+    fn report(&self, measured: &Measured, seen: &mut Observed, samples: &[Sample]) -> Report {
+        let Measured { before, after, .. } = measured;
+        let probe = &self.view.probe;
         let seconds = (after.at - before.at).as_secs_f64();
         let frames = after.frames - before.frames;
         let cpu = |used: CpuTime| {
             Cpu::new(used.user.as_secs_f64(), used.system.as_secs_f64(), frames, seconds)
         };
-        let lateness = Percentiles::of(&self.probe.lateness());
-        let report = Report {
-            calls: seen.up_at_first,
+        let mut all = Asked::default();
+        for asked in &measured.asked {
+            all.add(asked);
+        }
+        let (service_cpu, generator_cpu) =
+            (cpu(after.usage.cpu.since(before.usage.cpu)), cpu(measured.generator));
+        let lateness = Percentiles::of(&probe.lateness());
+        let machine_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        if setup::manner(self.scenario).speech == Speech::Scripted {
+            let (asked, times) = probe.interruptions();
+            let times = Percentiles::of(&times);
+            seen.interruptions = Some(Interruptions { asked, reached: times.count, times });
+        }
+        seen.calls_asked = match measured.campaign {
+            Some(campaign) => campaign.recipients,
+            None => all.sent,
+        };
+        seen.refusals = all.refusals;
+        let (target, service_cpus) = match self.mode {
+            LaunchMode::Own { cpus, .. } => (None, cpus.clone()),
+            LaunchMode::Attached(attachment) => (Some(attachment.url.to_string()), None),
+        };
+        let initiate_lateness = Percentiles::of(&all.lateness);
+        let load = Load {
+            lateness_p99_us: lateness.p99_us,
+            sent_late_p99_us: initiate_lateness.p99_us,
+            busiest: measured.busiest.clone(),
+            generator_cores: generator_cpu.cores,
+            service_cores: self.is_on_this_machine().then_some(service_cpu.cores),
+            machine_cpus,
+        };
+        Report {
+            scenario: self.scenario.name.clone(),
+            target,
             seconds,
-            machine_cpus: std::thread::available_parallelism().map_or(1, usize::from),
-            service_cpus: args.service_cpus.clone(),
-            startup_ms: ms(self.service.started_in()),
-            initiate_call: Percentiles::of(&initiate),
+            machine_cpus,
+            service_cpus,
+            startup_ms: self.subject.started_in().as_secs_f64() * 1_000.0,
+            initiate_call: Percentiles::of(&all.times),
+            initiate_lateness,
+            placed: seen.calls_asked,
             frames_relayed: frames,
-            service_cpu: cpu(after.service.since(before.service)),
-            generator_cpu: cpu(after.generator.since(before.generator)),
+            service_cpu,
+            generator_cpu,
             generator_lateness: lateness,
             delays_trusted: delays_are_trusted(&lateness),
-            delay_phone_to_agent: Percentiles::of(&self.probe.delay_to_agent()),
-            delay_agent_to_phone: Percentiles::of(&self.probe.delay_to_phone()),
-            memory_bytes: Level::new(idle.0, full.0, empty.0, calls),
-            descriptors: Level::new(idle.1, full.1, empty.1, calls),
+            delay_phone_to_agent: Percentiles::of(&probe.delay_to_agent()),
+            delay_agent_to_phone: Percentiles::of(&probe.delay_to_phone()),
             frames_phone_to_agent: seen.to_agent,
             frames_agent_to_phone: seen.to_phone,
-            dropped_by_service: dropped,
-            failures: Vec::new(),
-        };
-        self.stop(&mut seen).await;
-        Ok(Report { failures: check::failures(&seen), ..report })
-    }
-
-    fn moment(&self) -> io::Result<Moment> {
-        Ok(Moment {
-            at: Instant::now(),
-            service: self.process.cpu()?,
-            generator: Process::this().cpu()?,
-            frames: self.probe.to_agent().in_order + self.probe.to_phone().in_order,
-        })
-    }
-
-    /// Places all calls at the rate asked for; gives how long each request took.
-    async fn place_calls(&self, seen: &mut Observed) -> Histogram<u64> {
-        let between = self.args.between_calls();
-        let url = self.service.url("/api/ultravox-calls/initiate-call");
-        let began = Instant::now();
-        let mut requests = JoinSet::new();
-        for n in 0..self.args.calls {
-            tokio::time::sleep_until((began + between * n + phase(n)).into()).await;
-            let body = json!({ "companyId": 1, "destinationNumber": number(n) });
-            let request = self.http.post(&url).header("X-API-Key", ADMIN_KEY).json(&body);
-            requests.spawn(initiate(request));
+            rates: measured.rates.clone(),
+            campaign: measured.campaign,
+            interruptions: seen.interruptions,
+            samples: samples.to_vec(),
+            warnings: bottleneck::warnings(&load),
+            ..Report::default()
         }
-        let mut times = histogram();
-        while let Some(outcome) = requests.join_next().await {
-            match outcome {
-                Ok(Ok(time)) => times.saturating_record(micros(time)),
-                Ok(Err(why)) => seen.refusals.push(why),
-                Err(error) => seen.refusals.push(error.to_string()),
-            }
+    }
+
+    fn is_on_this_machine(&self) -> bool {
+        match self.mode {
+            LaunchMode::Own { .. } => true,
+            LaunchMode::Attached(attachment) => attachment.listen.is_loopback(),
         }
-        times
     }
 
-    /// Calls with both sockets open.
-    fn up(&self) -> u64 {
-        self.twilio.live_streams().min(self.ultravox.live_sockets()) as u64
+    /// Calls whose phone got its stream, the first one to somebody else's service left out.
+    fn came_up(&self) -> u64 {
+        let calls = self.view.twilio.calls();
+        let tried = usize::from(matches!(self.mode, LaunchMode::Attached(_)));
+        calls.iter().skip(tried).filter(|call| !call.stream_sids().is_empty()).count() as u64
     }
 
-    async fn wait_until_up(&self, calls: usize) -> u64 {
-        wait_for(CALLS_LIMIT, || self.up() >= calls as u64).await;
-        self.up()
+    /// Waits until all calls that were accepted have come up, and those are over that end by
+    /// themselves.
+    async fn wait_until_up(&self, plan: &Plan, asked: &[Asked]) {
+        let accepted = asked.iter().map(|asked| asked.sent - asked.refusals.len() as u64);
+        let accepted: u64 = accepted.sum();
+        wait_for(CALLS_LIMIT, || self.came_up() >= accepted).await;
+        if let Some(length) = self.scenario.call_length() {
+            let over = || self.view.twilio.live_calls() == 0;
+            wait_for(length + CALLS_LIMIT, over).await;
+        } else if plan.held < self.scenario.calls {
+            // Phones that were told to hang up fall silent first.
+            wait_for(CALLS_LIMIT, || self.view.calls_up() <= plan.held.into()).await;
+        }
     }
 
     /// Lets every frame arrive, then hangs up all phones and waits for the end of everything.
     async fn end_calls(&self, seen: &mut Observed) {
-        self.probe.speak(false);
+        let View { probe, twilio, ultravox, .. } = &self.view;
+        probe.speak(false);
         // The clocks' current tick may still speak.
         sleep(FRAME * 2).await;
-        wait_for(FRAMES_LIMIT, || {
-            self.probe.to_agent().lost() == 0 && self.probe.to_phone().lost() == 0
-        })
-        .await;
-        (seen.to_agent, seen.to_phone) = (self.probe.to_agent(), self.probe.to_phone());
-        for call in self.twilio.calls() {
+        wait_for(FRAMES_LIMIT, || probe.to_agent().lost() == 0 && probe.to_phone().lost() == 0)
+            .await;
+        (seen.to_agent, seen.to_phone) = (probe.to_agent(), probe.to_phone());
+        for call in twilio.calls().into_iter().filter(|call| !call.is_over()) {
             call.hang_up();
             sleep(HANG_UP_EVERY).await;
         }
-        let at_twilio = || self.twilio.live_calls() + self.twilio.live_streams();
-        let at_ultravox = || self.ultravox.live_sockets() + self.ultravox.active_calls();
+        let at_twilio = || twilio.live_calls() + twilio.live_streams();
+        let at_ultravox = || ultravox.live_sockets() + ultravox.active_calls();
         wait_for(CALLS_LIMIT, || at_twilio() + at_ultravox() == 0).await;
         (seen.left_at_twilio, seen.left_at_ultravox) = (at_twilio() as u64, at_ultravox() as u64);
-        progress("all calls are over");
+        seen.came_up = self.came_up();
+        let ended = |call: &crate::twilio::SimCall| {
+            call.notifications().iter().any(|note| STREAM_ENDED.contains(&note.code))
+        };
+        seen.ended = twilio.calls().iter().filter(|call| ended(call)).count() as u64;
     }
 
     /// Waits until the service, too, counts no call; gives the frames it says it dropped.
@@ -247,50 +400,27 @@ impl Test<'_> {
     }
 
     async fn metrics(&self) -> String {
-        match self.http.get(self.service.url("/metrics")).send().await {
-            Ok(answer) => answer.text().await.unwrap_or_default(),
-            Err(_) => String::new(),
+        match &self.view.gauge {
+            Gauge::Metrics(metrics) => metrics.text().await,
+            Gauge::Process(_) => {
+                let url = self.subject.url("/metrics");
+                Metrics { http: self.http.clone(), url, token: None }.text().await
+            }
         }
     }
 
-    /// Stops everything, and notes how the service went and what the simulators say of it.
-    async fn stop(self, seen: &mut Observed) {
-        seen.bad_exit = match self.service.terminate().await {
-            Ok(status) if status.success() => None,
-            Ok(status) => Some(format!("the service ended with {status}")),
-            Err(error) => Some(error.to_string()),
-        };
-        let at_twilio = self.twilio.violations().into_iter().map(|found| found.what);
-        let at_ultravox = self.ultravox.violations().into_iter().map(|found| found.what);
+    /// Stops everything, and notes what the simulators say of it.
+    async fn stop(self, seen: &mut Observed) -> Stopped {
+        let stopped = self.subject.stop().await;
+        seen.bad_exit.clone_from(&stopped.bad_exit);
+        let View { twilio, ultravox, .. } = &self.view;
+        let at_twilio = twilio.violations().into_iter().map(|found| found.what);
+        let at_ultravox = ultravox.violations().into_iter().map(|found| found.what);
         seen.violations = at_twilio.chain(at_ultravox).collect();
-        self.twilio.shutdown();
-        self.ultravox.shutdown();
+        twilio.shutdown();
+        ultravox.shutdown();
+        stopped
     }
-}
-
-/// Sends one request and reads its answer; gives how long that took.
-async fn initiate(request: reqwest::RequestBuilder) -> Result<Duration, String> {
-    let began = Instant::now();
-    let answer = request.send().await.map_err(|error| error.to_string())?;
-    let status = answer.status();
-    let body = answer.text().await.map_err(|error| error.to_string())?;
-    if status.is_success() { Ok(began.elapsed()) } else { Err(format!("{status}: {body}")) }
-}
-
-/// Spreads calls evenly over the length of a frame, as chance would: the clocks of all phones would
-/// otherwise tick together.
-fn phase(n: u32) -> Duration {
-    const GOLDEN: f64 = 0.618_033_988_749_894_9;
-    FRAME.mul_f64((f64::from(n) * GOLDEN).fract())
-}
-
-/// Whom the call number `n` is for.
-fn number(n: u32) -> String {
-    format!("+1212{:07}", 5_550_000 + n)
-}
-
-fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1_000.0
 }
 
 /// Waits until something is so, for at most this long.
@@ -298,52 +428,5 @@ async fn wait_for(limit: Duration, mut condition: impl FnMut() -> bool) {
     let began = Instant::now();
     while !condition() && began.elapsed() < limit {
         sleep(LOOK_EVERY).await;
-    }
-}
-
-/// A metric without labels; not a number when it is missing.
-fn value_of(metrics: &str, name: &str) -> f64 {
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(f64::NAN)
-}
-
-/// The labels and values of a metric that are not zero.
-fn labelled(metrics: &str, name: &str) -> Vec<(String, f64)> {
-    let series = metrics.lines().filter_map(|line| {
-        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.split_once("} ")?;
-        let value: f64 = value.trim().parse().ok()?;
-        (value != 0.0).then(|| (labels.to_owned(), value))
-    });
-    series.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_spread_over_a_frame() {
-        let mut quarters = [0; 4];
-        for n in 0..1_000 {
-            let quarter = (phase(n).as_micros() / 5_000).min(3);
-            quarters[usize::try_from(quarter).expect("a quarter")] += 1;
-        }
-        assert!(quarters.iter().all(|count| (240..=260).contains(count)), "{quarters:?}");
-    }
-
-    #[test]
-    fn every_call_has_a_number_of_its_own() {
-        assert_eq!(number(0), "+12125550000");
-        assert_eq!(number(4_999), "+12125554999");
-    }
-
-    #[test]
-    fn metrics_are_read_by_their_whole_name() {
-        let metrics = "# HELP calls_active Calls.\ncalls_active_total 9\ncalls_active 3\n\
-                       dropped{direction=\"a\",reason=\"late\"} 2\ndropped{direction=\"b\"} 0\n";
-        assert_eq!(value_of(metrics, "calls_active"), 3.0);
-        assert!(value_of(metrics, "calls").is_nan());
-        let expected = [(r#"direction="a",reason="late""#.to_owned(), 2.0)];
-        assert_eq!(labelled(metrics, "dropped"), expected);
     }
 }

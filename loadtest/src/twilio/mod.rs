@@ -47,6 +47,7 @@ pub use options::{AccountOptions, InboundCall, TwilioOptions};
 pub use phone::{CallerScript, CallerStep, PhoneBehaviour, PhoneOutcome};
 pub use raw::RawStream;
 pub use server::SimTwilio;
+pub(crate) use server::install_crypto_provider;
 pub use status::{CallStatus, Direction};
 pub use tokio_tungstenite::tungstenite::Message;
 pub use world::{CallbackRecord, RestRequest};
