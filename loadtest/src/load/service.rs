@@ -135,9 +135,9 @@ impl Service {
         Process::of(self.child.id())
     }
 
-    /// Bytes of its database: all of them, once it has stopped.
-    pub(crate) fn database_bytes(&self) -> io::Result<u64> {
-        database_bytes(&self.folder.path().join(DATABASE))
+    /// Bytes of its database, once it has stopped.
+    pub(crate) fn database_bytes(&self, program: &Path) -> io::Result<u64> {
+        settled_database_bytes(program, self.folder.path())
     }
 
     /// Asks it to stop, as a service manager does, and waits until it has.
@@ -196,10 +196,16 @@ pub(crate) fn environment(
 /// Bytes of a database with nothing in it, as this program makes it.
 pub(crate) fn empty_database_bytes(program: &Path) -> io::Result<u64> {
     let folder = tempfile::Builder::new().prefix("callspan-loadtest-").tempdir()?;
-    let database = folder.path().join(DATABASE);
+    settled_database_bytes(program, folder.path())
+}
+
+/// Bytes of the database in a folder, which is made if it is not there. Opening and closing it first
+/// brings into its one file what SQLite kept beside it.
+fn settled_database_bytes(program: &Path, folder: &Path) -> io::Result<u64> {
+    let database = folder.join(DATABASE);
     let status = Command::new(program)
         .env_clear()
-        .current_dir(folder.path())
+        .current_dir(folder)
         .arg("migrate")
         .env("DATABASE_URL", sqlite_url(&database))
         .stdin(Stdio::null())
@@ -208,7 +214,7 @@ pub(crate) fn empty_database_bytes(program: &Path) -> io::Result<u64> {
         .status()?;
     match status.success() {
         true => database_bytes(&database),
-        false => Err(io::Error::other(format!("an empty database cannot be made ({status})"))),
+        false => Err(io::Error::other(format!("the database cannot be opened ({status})"))),
     }
 }
 

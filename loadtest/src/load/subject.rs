@@ -94,7 +94,7 @@ impl Subject {
         };
         let grown = || -> io::Result<u64> {
             let empty = service::empty_database_bytes(&program)?;
-            Ok(service.database_bytes()?.saturating_sub(empty))
+            Ok(service.database_bytes(&program)?.saturating_sub(empty))
         };
         Stopped { bad_exit, database_growth: grown().ok() }
     }
