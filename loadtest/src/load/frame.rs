@@ -3,6 +3,8 @@
 //! The marks are µ-law codes, so they survive G.711 bit by bit and nothing else does: a frame whose
 //! audio was changed in any way is not recognised, or found damaged.
 
+use std::sync::LazyLock;
+
 use crate::audio::{FRAME_PCM_BYTES, FRAME_SAMPLES, g711};
 
 /// The first codes of every marked frame: loud, and not what a line's noise looks like.
@@ -26,6 +28,15 @@ const FILLING: [u8; FRAME_SAMPLES] = {
     }
     filling
 };
+
+/// The same as 16-bit samples.
+static FILLING_PCM: LazyLock<[u8; FRAME_PCM_BYTES]> = LazyLock::new(|| {
+    let mut pcm = [0; FRAME_PCM_BYTES];
+    for (pair, code) in pcm.as_chunks_mut::<2>().0.iter_mut().zip(FILLING) {
+        *pair = g711::decode(code).to_le_bytes();
+    }
+    pcm
+});
 
 /// What a frame says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +80,9 @@ pub(crate) fn ulaw(mark: Mark) -> [u8; FRAME_SAMPLES] {
 
 /// The same as 16-bit samples.
 pub(crate) fn pcm(mark: Mark) -> [u8; FRAME_PCM_BYTES] {
-    let mut pcm = [0; FRAME_PCM_BYTES];
-    for (pair, code) in pcm.as_chunks_mut::<2>().0.iter_mut().zip(ulaw(mark)) {
-        *pair = g711::decode(code).to_le_bytes();
+    let mut pcm = *FILLING_PCM;
+    for (pair, code) in pcm.as_chunks_mut::<2>().0.iter_mut().zip(&ulaw(mark)[..MARK_CODES]) {
+        *pair = g711::decode(*code).to_le_bytes();
     }
     pcm
 }
@@ -105,9 +116,10 @@ pub(crate) fn read_pcm(pcm: &[u8]) -> Found {
     if pairs.len() != FRAME_SAMPLES {
         return Found::Unmarked;
     }
-    let mut codes = [0; FRAME_SAMPLES];
-    let mut exact = true;
-    for (code, pair) in codes.iter_mut().zip(pairs) {
+    // All but the mark is the same in every frame, and need not be translated.
+    let mut codes = FILLING;
+    let mut exact = pcm[2 * MARK_CODES..] == FILLING_PCM[2 * MARK_CODES..];
+    for (code, pair) in codes[..MARK_CODES].iter_mut().zip(pairs) {
         let sample = i16::from_le_bytes(*pair);
         *code = g711::encode(sample);
         exact &= g711::decode(*code) == sample;

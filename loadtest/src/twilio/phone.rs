@@ -4,7 +4,7 @@
 //! reads no clock: the stream asks it for 20 ms at a time and tells it whether it heard speech.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -30,6 +30,16 @@ pub enum PhoneOutcome {
     /// The carrier cancels the attempt.
     Canceled,
 }
+
+/// A line on which nobody speaks: captured silence wanders over the codes around zero.
+static NOISE: LazyLock<[[u8; FRAME_BYTES]; 64]> = LazyLock::new(|| {
+    let mut state = 0;
+    let mut code = || {
+        state = (state * 5 + 3) & 0xFFFF;
+        [0xFF, 0x7F, 0xFE, 0x7E][(state >> 7) & 3]
+    };
+    [[(); FRAME_BYTES]; 64].map(|frame| frame.map(|()| code()))
+});
 
 /// How a phone behaves when it is called.
 #[derive(Clone, Debug)]
@@ -230,6 +240,7 @@ pub(crate) struct Phone {
     script: VecDeque<CallerStep>,
     queue: VecDeque<Speech>,
     speech: Option<Speech>,
+    /// The frame of noise that comes next.
     noise: usize,
     step_ms: u64,
     agent_run_ms: u64,
@@ -303,12 +314,8 @@ impl Phone {
     }
 
     fn sound(&mut self) -> [u8; FRAME_BYTES] {
-        let mut frame = [0; FRAME_BYTES];
-        // Captured silence wanders over the codes around zero.
-        for byte in &mut frame {
-            self.noise = (self.noise * 5 + 3) & 0xFFFF;
-            *byte = [0xFF, 0x7F, 0xFE, 0x7E][(self.noise >> 7) & 3];
-        }
+        let mut frame = NOISE[self.noise];
+        self.noise = (self.noise + 1) % NOISE.len();
         if let Some(speech) = &mut self.speech {
             let take = FRAME_BYTES.min(speech.clip.len() - speech.spoken);
             frame[..take].copy_from_slice(&speech.clip[speech.spoken..speech.spoken + take]);
