@@ -16,7 +16,7 @@ use super::metrics::value_of;
 use super::output::{progress, show};
 use super::private::{self, NotPrivate};
 use super::service::environment;
-use crate::twilio::SimTwilio;
+use crate::twilio::{SimCall, SimTwilio};
 use crate::ultravox::SimUltravox;
 
 /// How long whoever starts the service may take.
@@ -85,6 +85,14 @@ pub(crate) enum AttachError {
         FIRST_CALL_LIMIT.as_secs()
     )]
     ElsewhereConnected,
+    #[error("the first call got no audio; CALLSPAN_PUBLIC_URL must be the target's address: {why}")]
+    NoStream { why: String },
+}
+
+/// What Twilio's debugger would say of a call.
+fn reason(call: &SimCall) -> String {
+    let notes = call.notifications();
+    notes.last().map_or_else(|| call.status().to_string(), |note| note.what.clone())
 }
 
 /// The key: of the environment, or else the first line of standard input.
@@ -172,6 +180,10 @@ impl Target {
         let arrived = tokio::time::timeout(FIRST_CALL_LIMIT, arrived).await;
         arrived.map_err(|_| AttachError::ElsewhereConnected)?;
         for call in twilio.calls() {
+            let stream = tokio::time::timeout(FIRST_CALL_LIMIT, call.wait_for_stream()).await;
+            if !matches!(stream, Ok(Ok(()))) {
+                return Err(AttachError::NoStream { why: reason(&call) });
+            }
             call.hang_up();
             call.wait_until_settled().await;
         }
@@ -209,6 +221,6 @@ mod tests {
         let target = Target::new(&url("http://127.0.0.1:8000/"), key()).await.expect("loopback");
         assert_eq!(target.base, "http://127.0.0.1:8000");
         let refused = Target::new(&url("https://8.8.8.8"), key()).await.expect_err("public");
-        assert!(refused.to_string().contains("8.8.8.8, which is a public address"), "{refused}");
+        assert!(refused.to_string().contains("8.8.8.8 is not private"), "{refused}");
     }
 }

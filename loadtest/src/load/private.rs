@@ -12,8 +12,8 @@ use url::{Host, Url};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPrivate {
     #[error(
-        "{host} is {address}, which is a public address: load goes to loopback and private \
-         networks only (127/8, ::1, 10/8, 172.16/12, 192.168/16, fc00::/7)"
+        "{host}: {address} is not private: load goes to this machine and to private networks only \
+         (127/8, ::1, 10/8, 172.16/12, 192.168/16, fc00::/7)"
     )]
     Public { host: String, address: IpAddr },
     #[error("{host} has no address")]
@@ -119,7 +119,7 @@ mod tests {
     fn one_public_address_is_enough_to_refuse_a_name() {
         let both = ["10.0.0.1", "8.8.8.8"].map(|address| address.parse().expect(address));
         let refusal = check("b.example", both).expect_err("one of them is public");
-        assert!(refusal.to_string().starts_with("b.example is 8.8.8.8, which is a public address"));
+        assert!(refusal.to_string().starts_with("b.example: 8.8.8.8 is not private"));
         assert_eq!(check("b.example", []), Err(NotPrivate::Nowhere { host: "b.example".into() }));
     }
 

@@ -169,6 +169,7 @@ impl Report {
         writeln!(out, "  milliseconds             p50      p90      p99    p99.9      max")?;
         for (name, percentiles) in [
             ("initiate-call", &self.initiate_call),
+            ("  of that, sent late", &self.initiate_lateness),
             ("phone to agent", &self.delay_phone_to_agent),
             ("agent to phone", &self.delay_agent_to_phone),
             ("generator's clock late", &self.generator_lateness),
