@@ -5,7 +5,7 @@ use super::probe::FrameCounts;
 use super::scenario::{Expect, Losses};
 
 /// Descriptors that may stay open without being a leak: connections kept for the next request.
-const KEPT_CONNECTIONS: u64 = 32;
+pub(crate) const KEPT_CONNECTIONS: u64 = 32;
 /// Examples of one kind of failure that are told; the rest is counted.
 const EXAMPLES: usize = 3;
 

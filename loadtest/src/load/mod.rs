@@ -2,7 +2,7 @@
 //!
 //! It starts the simulated Twilio and Ultravox, and the `callspan` binary between them as an
 //! operator would, or attaches to a service that somebody else started. Then it does what a
-//! [`scenario`] says: places calls over the REST API, holds them, measures, hangs up, and checks
+//! scenario says: places calls over the REST API, holds them, measures, hangs up, and checks
 //! that nothing was lost and nothing is left. All of it stays on this machine or in a private
 //! network: whatever resolves to a public address is refused.
 //!

@@ -13,7 +13,7 @@ use super::caller::{Asked, Caller};
 use super::campaign::Campaigns;
 use super::check::{self, Observed};
 use super::figures::{Percentiles, per};
-use super::gauge::{Gauge, GaugeError, Metrics};
+use super::gauge::{Gauge, GaugeError, Metrics, Usage};
 use super::limits::{self, TooFewDescriptors};
 use super::metrics::{labelled, value_of};
 use super::outcome::{CampaignFigures, Interruptions, RateStep};
@@ -41,6 +41,8 @@ const CALLS_LIMIT: Duration = Duration::from_secs(30);
 const SETTLE: Duration = Duration::from_secs(2);
 /// How long the last frames may be on their way.
 const FRAMES_LIMIT: Duration = Duration::from_secs(3);
+/// How long connections are kept for the next request.
+const CONNECTIONS_LIMIT: Duration = Duration::from_secs(15);
 /// How often something that must happen is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Hang-ups a second, at most.
@@ -190,7 +192,7 @@ impl Test<'_> {
         self.end_calls(&mut seen).await;
         progress("all calls are over");
         let dropped = self.ask_service(&mut seen).await;
-        let last = self.view.gauge.read().await?;
+        let last = self.settled(first.usage.descriptors).await?;
         seen.descriptors_after = last.descriptors;
 
         let mut report = self.report(&measured, &mut seen, &samples);
@@ -396,6 +398,20 @@ impl Test<'_> {
                 return labelled(&metrics, "callspan_media_dropped_frames_total");
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// What the service holds once connections have been closed that nobody uses any more: their
+    /// peers do that after some seconds.
+    async fn settled(&self, descriptors_idle: u64) -> Result<Usage, RunError> {
+        let began = Instant::now();
+        loop {
+            let usage = self.view.gauge.read().await?;
+            let is_settled = usage.descriptors <= descriptors_idle + check::KEPT_CONNECTIONS;
+            if is_settled || began.elapsed() > CONNECTIONS_LIMIT {
+                return Ok(usage);
+            }
+            sleep(LOOK_EVERY * 10).await;
         }
     }
 
