@@ -59,13 +59,13 @@ pub(crate) struct RunArgs {
     /// a second are placed [default: as fast as in the scenario].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     ramp: Option<u64>,
+    /// Writes the results here as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
     #[command(flatten)]
     launch: LaunchArgs,
     #[command(flatten)]
     attach: AttachArgs,
-    /// Writes the results here as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 /// What a test at several sizes is told.

@@ -186,7 +186,8 @@ impl Report {
             "  generator               {:>10.2} µs a frame ({:.2} cores)",
             own.us_per_frame, own.cores
         )?;
-        if !self.delays_trusted {
+        // Whoever has no warnings is told at least this.
+        if !self.delays_trusted && self.warnings.is_empty() {
             writeln!(
                 out,
                 "  The generator was the bottleneck: its clock was late by more than {} ms.\n  \
