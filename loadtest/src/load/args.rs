@@ -9,6 +9,7 @@ use url::Url;
 
 use super::attach::{self, AttachError};
 use super::scenario::Overrides;
+use super::show::{CompareArgs, HtmlArgs};
 use super::subject::{Attachment, LaunchMode};
 
 const EXIT_CODES: &str = "Exit codes: 0 the test passed, 1 it failed, 2 there was no test.";
@@ -41,6 +42,13 @@ pub(crate) enum Command {
     /// Runs the steady scenario at rising numbers of calls, on a fresh service each time
     #[command(after_help = EXIT_CODES)]
     Scale(ScaleArgs),
+    /// Makes one HTML page, with plots, of what --json wrote
+    Html(HtmlArgs),
+    /// Compares two files that --json wrote
+    ///
+    /// Exit codes: 0 nothing is worse, 1 something is, 2 there is no verdict, because a file is no
+    /// report or because the two are not of the same test on the same machine.
+    Compare(CompareArgs),
 }
 
 /// What a single test is told.
@@ -62,6 +70,9 @@ pub(crate) struct RunArgs {
     /// Writes the results here as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Writes the results here as one HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     launch: LaunchArgs,
     #[command(flatten)]
@@ -85,6 +96,9 @@ pub(crate) struct ScaleArgs {
     /// Writes the results here as JSON: a list with one report for each number of calls.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Writes the results here as one HTML page with plots.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 /// The service that a test starts.
@@ -242,6 +256,9 @@ mod tests {
             "loadtest --listen 10.0.0.1",
             "loadtest --target http://127.0.0.1 --ultravox-port 65535",
             "loadtest scale --calls 50,0",
+            "loadtest --calls 5 html report.json --out report.html",
+            "loadtest html report.json",
+            "loadtest compare before.json",
             "loadtest scale --target http://127.0.0.1",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -258,6 +275,14 @@ mod tests {
         };
         assert_eq!(of("loadtest scale"), (vec![50, 100, 200, 500, 1_000, 1_500], 30));
         assert_eq!(of("loadtest scale --calls 5,10 --seconds 2"), (vec![5, 10], 2));
+    }
+
+    #[test]
+    fn reports_have_commands_of_their_own() {
+        let page = parse("loadtest html report.json --out report.html").expect("valid");
+        assert!(matches!(page, Command::Html(_)));
+        let compared = parse("loadtest compare before.json after.json --html page.html");
+        assert!(matches!(compared.expect("valid"), Command::Compare(_)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Percentiles of many measured times, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Percentiles {
     pub(crate) count: u64,
     pub(crate) p50_us: u64,

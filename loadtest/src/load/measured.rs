@@ -4,10 +4,11 @@ use super::bottleneck::{self, Load};
 use super::caller::Asked;
 use super::check::Observed;
 use super::figures::Percentiles;
+use super::machine::Machine;
 use super::outcome::{CampaignFigures, Interruptions, RateStep};
 use super::probe::{Probe, Speech};
 use super::proc::CpuTime;
-use super::report::{Cpu, Report, delays_are_trusted};
+use super::report::{Cpu, Distribution, FORMAT, Report, delays_are_trusted};
 use super::scenario::Scenario;
 use super::setup;
 use super::subject::LaunchMode;
@@ -71,7 +72,11 @@ impl Measured {
             service_cores: is_on_this_machine(mode).then_some(service_cpu.cores),
             machine_cpus,
         };
+        let (to_agent, to_phone) = (probe.delay_to_agent(), probe.delay_to_phone());
         Report {
+            format: FORMAT,
+            callspan_version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: Machine::this(),
             scenario: scenario.name.clone(),
             target,
             seconds,
@@ -85,8 +90,9 @@ impl Measured {
             generator_cpu,
             generator_lateness: lateness,
             delays_trusted: delays_are_trusted(&lateness),
-            delay_phone_to_agent: Percentiles::of(&probe.delay_to_agent()),
-            delay_agent_to_phone: Percentiles::of(&probe.delay_to_phone()),
+            delay_phone_to_agent: Percentiles::of(&to_agent),
+            delay_agent_to_phone: Percentiles::of(&to_phone),
+            distribution: Distribution::of(&to_agent, &to_phone),
             frames_phone_to_agent: seen.to_agent,
             frames_agent_to_phone: seen.to_phone,
             rates: self.rates.clone(),

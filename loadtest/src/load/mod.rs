@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! cargo build --release -p callspan -p callspan-loadtest
-//! target/release/loadtest --calls 20 --seconds 5
+//! target/release/loadtest --calls 20 --seconds 5 --html report.html
 //! ```
 
 mod args;
@@ -19,11 +19,16 @@ mod bottleneck;
 mod caller;
 mod campaign;
 mod check;
+mod compare;
 mod drive;
+#[cfg(test)]
+mod example;
 mod figures;
 mod frame;
 mod gauge;
+mod html;
 mod limits;
+mod machine;
 mod measured;
 mod metrics;
 mod outcome;
@@ -39,13 +44,19 @@ mod scenario;
 mod series;
 mod service;
 mod setup;
+mod show;
+mod stored;
 mod subject;
+mod table;
+mod units;
 mod watch;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Command, RunArgs, ScaleArgs};
+use compare::Verdict;
+use show::CompareArgs;
 
 pub(crate) use probe::{AgentProbe, PhoneProbe};
 pub use probe::{FrameCounts, Probe, TRUSTED_LATENESS};
@@ -56,8 +67,8 @@ const COULD_NOT_RUN: u8 = 2;
 /// Why there is no verdict, in words.
 type NoVerdict = Box<dyn std::error::Error>;
 
-/// Does what the command line says: 0 when all is well, 1 when the service failed the test, 2 when
-/// there was no test.
+/// Does what the command line says: 0 when all is well, 1 when the service failed the test or became
+/// worse, 2 when there was no test or no verdict.
 #[must_use]
 pub fn main() -> ExitCode {
     crate::twilio::install_crypto_provider();
@@ -72,10 +83,13 @@ pub fn main() -> ExitCode {
         Command::Run(args) => runtime.block_on(run_one(&args)),
         Command::Scale(args) => runtime.block_on(run_several(&args)),
         Command::Scenarios { name } => show_scenarios(name.as_deref()),
+        Command::Html(args) => show::html(&args).map(|()| true).map_err(Into::into),
+        Command::Compare(args) => compare_two(&args),
     };
     match verdict {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) if error.is::<NotComparable>() => ExitCode::from(COULD_NOT_RUN),
         Err(error) => {
             output::problem(&error.to_string());
             ExitCode::from(COULD_NOT_RUN)
@@ -90,6 +104,9 @@ async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
     if let Some(path) = &args.json {
         report.write(path).map_err(|error| unwritten(path, &error))?;
     }
+    if let Some(path) = &args.html {
+        std::fs::write(path, html::page(&report)).map_err(|error| unwritten(path, &error))?;
+    }
     Ok(report.failures.is_empty())
 }
 
@@ -99,7 +116,26 @@ async fn run_several(args: &ScaleArgs) -> Result<bool, NoVerdict> {
     if let Some(path) = &args.json {
         report::write_all(&reports, path).map_err(|error| unwritten(path, &error))?;
     }
+    if let Some(path) = &args.html {
+        let page = html::scale_page(&reports);
+        std::fs::write(path, page).map_err(|error| unwritten(path, &error))?;
+    }
     Ok(reports.iter().all(|report| report.failures.is_empty()))
+}
+
+/// Two reports that say nothing about one another; what they say has been shown.
+#[derive(Debug, thiserror::Error)]
+#[error("the two reports cannot be compared")]
+struct NotComparable;
+
+fn compare_two(args: &CompareArgs) -> Result<bool, NoVerdict> {
+    let (table, verdict) = show::compare(args)?;
+    output::show(&table);
+    match verdict {
+        Verdict::Better | Verdict::Same => Ok(true),
+        Verdict::Worse => Ok(false),
+        Verdict::NotComparable => Err(NotComparable.into()),
+    }
 }
 
 fn show_scenarios(name: Option<&str>) -> Result<bool, NoVerdict> {

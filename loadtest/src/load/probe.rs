@@ -116,7 +116,8 @@ pub(crate) struct Recent {
 }
 
 /// What has become of the frames of one direction so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct FrameCounts {
     /// Frames sent.
     pub sent: u64,

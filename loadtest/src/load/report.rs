@@ -1,21 +1,37 @@
-//! What a test found, as a table for people and as JSON for programs.
+//! What a test found, as data.
+//!
+//! Written as JSON, and read again by [`super::stored`]: a report of another version lacks some parts
+//! and has others, so every part has a default.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use serde::Serialize;
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use super::figures::{Percentiles, per};
-use super::outcome::{self, CampaignFigures, Interruptions, RateStep};
+use super::machine::Machine;
+use super::outcome::{CampaignFigures, Interruptions, RateStep};
 use super::probe::{FrameCounts, TRUSTED_LATENESS};
 use super::series::Sample;
 
+/// The version of the JSON; a part that changes its meaning raises it, a new one does not.
+pub(crate) const FORMAT: u32 = 1;
+
 /// The results of one test.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Report {
-    /// What was done: the scenario's name.
+    /// [`FORMAT`]; 0 in reports from before there was one.
+    pub(crate) format: u32,
+    /// What was done, by name; empty where there was but one thing to do.
     pub(crate) scenario: String,
+    /// When it began, as RFC 3339 has it.
+    pub(crate) begun_at: String,
+    pub(crate) callspan_version: String,
+    pub(crate) machine: Machine,
+    /// Whether both legs were encrypted.
+    pub(crate) tls: bool,
     /// The service somebody else started, if it was one.
     pub(crate) target: Option<String>,
     /// Most calls at a time.
@@ -48,22 +64,74 @@ pub(crate) struct Report {
     pub(crate) frames_agent_to_phone: FrameCounts,
     /// Frames the service says it dropped, by its own metrics: label and count.
     pub(crate) dropped_by_service: Vec<(String, f64)>,
+    /// How long delays were, in detail.
+    pub(crate) distribution: Distribution,
+    /// The cost of merely moving the bytes.
+    pub(crate) reference: Option<Reference>,
+    /// By how much a call makes the database grow.
+    pub(crate) database_bytes_per_call: Option<f64>,
     /// initiate-call at rising rates.
     pub(crate) rates: Vec<RateStep>,
     pub(crate) campaign: Option<CampaignFigures>,
     /// Where agents were talked over.
     pub(crate) interruptions: Option<Interruptions>,
-    /// By how much a call makes the database grow.
-    pub(crate) database_bytes_per_call: Option<f64>,
     /// Each second of the test.
     pub(crate) samples: Vec<Sample>,
-    /// Why the figures may be the generator's rather than the service's.
+    /// Why some figures may not mean what they seem to, in sentences.
     pub(crate) warnings: Vec<String>,
     pub(crate) failures: Vec<String>,
 }
 
+/// The same frames through a plain TCP proxy, on the same machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Reference {
+    /// Such as `HAProxy 2.6.12`.
+    pub(crate) name: String,
+    pub(crate) connections: u64,
+    pub(crate) seconds: f64,
+    pub(crate) frames_relayed: u64,
+    pub(crate) cpu: Cpu,
+    pub(crate) delay_round_trip: Percentiles,
+    /// What a frame costs the service, over what it costs the proxy.
+    pub(crate) ratio: f64,
+}
+
+/// Delays by quantile: which share of all frames took at most so many microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Distribution {
+    pub(crate) to_agent: Vec<(f64, u64)>,
+    pub(crate) to_phone: Vec<(f64, u64)>,
+}
+
+impl Distribution {
+    pub(crate) fn of(to_agent: &Histogram<u64>, to_phone: &Histogram<u64>) -> Self {
+        Distribution { to_agent: quantiles(to_agent), to_phone: quantiles(to_phone) }
+    }
+}
+
+/// Quantiles that are ever closer to the maximum, as far as there are values enough to tell, and the
+/// maximum itself.
+fn quantiles(micros: &Histogram<u64>) -> Vec<(f64, u64)> {
+    if micros.is_empty() {
+        return Vec::new();
+    }
+    let nines = (micros.len() as f64).log10();
+    let steps = (0..200_u32).map(|step| f64::from(step) / 10.0);
+    let mut found: Vec<(f64, u64)> = steps
+        .take_while(|&step| step <= nines)
+        // More digits would only make the file longer.
+        .map(|step| ((1.0 - 10_f64.powf(-step)) * 1e9).round() / 1e9)
+        .map(|quantile| (quantile, micros.value_at_quantile(quantile)))
+        .collect();
+    found.push((1.0, micros.max()));
+    found
+}
+
 /// Processor time while measuring.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Cpu {
     pub(crate) user_seconds: f64,
     pub(crate) system_seconds: f64,
@@ -85,7 +153,8 @@ impl Cpu {
 }
 
 /// Something the service holds: before any call, with all of them, and after the last.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Level {
     pub(crate) idle: u64,
     pub(crate) with_calls: u64,
@@ -121,118 +190,6 @@ impl Report {
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         write_json(self, path)
     }
-
-    /// A short table.
-    pub(crate) fn table(&self) -> String {
-        let mut text = String::new();
-        self.write_table(&mut text).expect("a String takes any text");
-        text
-    }
-
-    fn write_table(&self, out: &mut String) -> std::fmt::Result {
-        let on = match &self.service_cpus {
-            _ if let Some(target) = &self.target => format!("service at {target}"),
-            Some(cpus) => format!("service on processor {cpus} of {}", self.machine_cpus),
-            None => format!("{} processors, shared with the generator", self.machine_cpus),
-        };
-        writeln!(out, "{}: {} calls, {:.1} s, {on}", self.scenario, self.calls, self.seconds)?;
-        if self.startup_ms > 0.0 {
-            writeln!(out, "  start to ready          {:>10.0} ms", self.startup_ms)?;
-        }
-        let cpu = self.service_cpu;
-        writeln!(
-            out,
-            "  CPU per relayed frame   {:>10.2} µs   ({:.2} cores, {:.0}% in the kernel)",
-            cpu.us_per_frame,
-            cpu.cores,
-            share(cpu.system_seconds, cpu.user_seconds + cpu.system_seconds),
-        )?;
-        let memory = self.memory_bytes;
-        writeln!(
-            out,
-            "  memory per call         {:>10.1} KiB  (idle {:.1} MiB, with calls {:.1}, after {:.1})",
-            memory.per_call / 1024.0,
-            mib(memory.idle),
-            mib(memory.with_calls),
-            mib(memory.after),
-        )?;
-        let files = self.descriptors;
-        writeln!(
-            out,
-            "  descriptors per call    {:>10.2}      (idle {}, with calls {}, after {})",
-            files.per_call, files.idle, files.with_calls, files.after,
-        )?;
-        let frames = self.frames_relayed;
-        let rate = per(frames as f64, 1) / self.seconds.max(1e-9);
-        writeln!(out, "  frames relayed          {frames:>10}      ({rate:.0} a second)")?;
-        self.write_losses(out)?;
-        writeln!(out, "  milliseconds             p50      p90      p99    p99.9      max")?;
-        for (name, percentiles) in [
-            ("initiate-call", &self.initiate_call),
-            ("  of that, sent late", &self.initiate_lateness),
-            ("phone to agent", &self.delay_phone_to_agent),
-            ("agent to phone", &self.delay_agent_to_phone),
-            ("generator's clock late", &self.generator_lateness),
-        ] {
-            writeln!(out, "  {name:<22}{}", percentiles.cells())?;
-        }
-        outcome::write_table(self, out)?;
-        if let Some(bytes) = self.database_bytes_per_call {
-            writeln!(out, "  database, each call     {bytes:>10.0} bytes")?;
-        }
-        let own = self.generator_cpu;
-        writeln!(
-            out,
-            "  generator               {:>10.2} µs a frame ({:.2} cores)",
-            own.us_per_frame, own.cores
-        )?;
-        // Whoever has no warnings is told at least this.
-        if !self.delays_trusted && self.warnings.is_empty() {
-            writeln!(
-                out,
-                "  The generator was the bottleneck: its clock was late by more than {} ms.\n  \
-                 The delays and initiate-call figures are not to be trusted. Lost frames may be its \
-                 own doing, too:\n  what it sends too late, the service has replaced by silence.",
-                TRUSTED_LATENESS.as_millis()
-            )?;
-        }
-        for warning in &self.warnings {
-            writeln!(out, "  {warning}")?;
-        }
-        match self.failures.as_slice() {
-            [] => write!(out, "passed"),
-            failures => write!(out, "FAILED\n  {}", failures.join("\n  ")),
-        }
-    }
-
-    fn write_losses(&self, out: &mut String) -> std::fmt::Result {
-        for (name, counts) in [
-            ("phone to agent", self.frames_phone_to_agent),
-            ("agent to phone", self.frames_agent_to_phone),
-        ] {
-            writeln!(
-                out,
-                "    {name}: {} sent, {} lost, {} out of order, {} damaged, {} of silence put in",
-                counts.sent,
-                counts.lost(),
-                counts.out_of_order,
-                counts.damaged,
-                counts.unmarked,
-            )?;
-        }
-        for (labels, count) in &self.dropped_by_service {
-            writeln!(out, "    the service dropped {count} frames: {labels}")?;
-        }
-        Ok(())
-    }
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / (1024.0 * 1024.0)
-}
-
-fn share(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { 100.0 * part / whole } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -253,16 +210,6 @@ mod tests {
         let late = |p99_us| Percentiles { p99_us, ..Percentiles::default() };
         assert!(delays_are_trusted(&late(5_000)));
         assert!(!delays_are_trusted(&late(5_001)));
-        let report = Report { delays_trusted: false, ..Report::default() };
-        assert!(report.table().contains("not to be trusted"));
-    }
-
-    #[test]
-    fn the_verdict_comes_last() {
-        let mut report = Report { delays_trusted: true, ..Report::default() };
-        assert!(report.table().ends_with("\npassed"));
-        report.failures = vec!["a frame was lost".into()];
-        assert!(report.table().ends_with("FAILED\n  a frame was lost"));
     }
 
     #[test]
@@ -275,5 +222,19 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(json["calls"], 7);
         assert_eq!(json["frames_phone_to_agent"]["sent"], 0);
+    }
+
+    #[test]
+    fn a_distribution_goes_as_far_as_its_values() {
+        let mut micros = crate::load::probe::histogram();
+        for value in 1..=1_000 {
+            micros.record(value).expect("within bounds");
+        }
+        let all = Distribution::of(&micros, &crate::load::probe::histogram());
+        assert_eq!(all.to_agent.first(), Some(&(0.0, 1)));
+        assert_eq!(all.to_agent.last(), Some(&(1.0, 1_000)));
+        assert_eq!(all.to_agent.len(), 32, "three nines by tenths, and the maximum");
+        assert!(all.to_agent.is_sorted());
+        assert_eq!(all.to_phone, []);
     }
 }

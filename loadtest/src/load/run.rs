@@ -51,8 +51,9 @@ pub(crate) enum RunError {
 pub(crate) async fn run(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let begun_at = jiff::Timestamp::now().to_string();
     tokio::select! {
-        report = test(scenario, mode) => report,
+        report = test(scenario, mode) => report.map(|report| Report { begun_at, ..report }),
         _ = terminate.recv() => Err(RunError::Interrupted),
         _ = interrupt.recv() => Err(RunError::Interrupted),
     }

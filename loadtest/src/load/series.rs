@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One second. Its numbers are of that second alone; levels are those at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Sample {
     /// Its end, from the beginning of the test.
     pub(crate) at_seconds: f64,
@@ -56,9 +57,59 @@ impl Sample {
     }
 }
 
+/// At most this many samples, each of several seconds if there are more: the longest delays of
+/// them, their average rates, all that was placed, failed or dropped, and the levels at their end.
+/// Also how many seconds each is.
+pub(crate) fn thinned(samples: &[Sample], most: usize) -> (usize, Vec<Sample>) {
+    let each = samples.len().div_ceil(most.max(1)).max(1);
+    (each, samples.chunks(each).map(joined).collect())
+}
+
+fn joined(seconds: &[Sample]) -> Sample {
+    let count = seconds.len() as f64;
+    let total = |field: fn(&Sample) -> u64| seconds.iter().map(field).sum::<u64>();
+    let most = |field: fn(&Sample) -> u64| seconds.iter().map(field).max().unwrap_or_default();
+    let mean = |field: fn(&Sample) -> f64| seconds.iter().map(field).sum::<f64>() / count;
+    Sample {
+        placed: total(|s| s.placed),
+        failed: total(|s| s.failed),
+        frames: total(|s| s.frames) / seconds.len().max(1) as u64,
+        dropped: total(|s| s.dropped),
+        service_cores: mean(|s| s.service_cores),
+        generator_cores: mean(|s| s.generator_cores),
+        to_agent_p50_us: most(|s| s.to_agent_p50_us),
+        to_agent_p99_us: most(|s| s.to_agent_p99_us),
+        to_phone_p50_us: most(|s| s.to_phone_p50_us),
+        to_phone_p99_us: most(|s| s.to_phone_p99_us),
+        lateness_p99_us: most(|s| s.lateness_p99_us),
+        ..seconds.last().copied().unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_series_is_thinned_without_losing_what_matters() {
+        let second = |n: u64| Sample {
+            at_seconds: n as f64,
+            calls_up: n,
+            dropped: 1,
+            frames: 10 * n,
+            service_cores: n as f64,
+            to_agent_p99_us: if n == 2 { 900 } else { 5 },
+            ..Sample::default()
+        };
+        let samples: Vec<Sample> = (1..=5).map(second).collect();
+        assert_eq!(thinned(&samples, 5), (1, samples.clone()));
+        let (each, few) = thinned(&samples, 2);
+        assert_eq!((each, few.len()), (3, 2));
+        let first = few[0];
+        assert_eq!((first.at_seconds, first.calls_up, first.dropped), (3.0, 3, 3));
+        assert_eq!((first.frames, first.service_cores, first.to_agent_p99_us), (20, 2.0, 900));
+        assert_eq!(thinned(&[], 9), (1, Vec::new()));
+    }
 
     #[test]
     fn a_second_is_told_in_one_line() {
