@@ -1,6 +1,7 @@
-//! What travels on the two sockets of a call, as types: Twilio's Media Streams messages and
-//! Ultravox's data messages. Reading is lenient (unknown messages and fields are no error),
-//! writing is exact.
+//! What travels on the two sockets of a call, as types: Twilio's Media Streams messages, Ultravox's
+//! data messages, and the WebSocket frames that both come in. Reading messages is lenient (unknown
+//! ones and unknown fields are no error), writing is exact.
 
 pub mod twilio;
 pub mod ultravox;
+pub mod websocket;
