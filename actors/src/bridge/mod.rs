@@ -282,23 +282,16 @@ impl Bridge {
     }
 
     fn phone_audio(&mut self, now: Instant, media: &twilio::Media<'_>) {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::STANDARD;
-
         if !media.is_inbound || matches!(self.agent, Agent::Gone) {
             return;
         }
         // Twilio sends 160 bytes at a time; other sizes are legal and take the slower way.
-        let mut frame = [0; 512];
-        let decoded = STANDARD.decode_slice(&*media.payload, &mut frame);
+        let mut frame = [0; 256];
         let Some(uplink) = &mut self.uplink else { return };
-        match decoded {
-            Ok(0) => {}
-            Ok(length) => uplink.audio(now, &frame[..length], media.timestamp_ms),
-            Err(_) => match STANDARD.decode(&*media.payload) {
-                Ok(mulaw) => uplink.audio(now, &mulaw, media.timestamp_ms),
-                Err(_) => self.ignore(now, Speaker::Phone, "malformed"),
-            },
+        match media.decode(&mut frame) {
+            Ok(mulaw) if mulaw.is_empty() => {}
+            Ok(mulaw) => uplink.audio(now, &mulaw, media.timestamp_ms),
+            Err(_) => self.ignore(now, Speaker::Phone, "malformed"),
         }
     }
 

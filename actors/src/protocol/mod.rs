@@ -2,6 +2,8 @@
 //! data messages, and the WebSocket frames that both come in. Reading messages is lenient (unknown
 //! ones and unknown fields are no error), writing is exact.
 
+mod base64;
+
 pub mod twilio;
 pub mod ultravox;
 pub mod websocket;

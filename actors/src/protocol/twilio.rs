@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::base64;
 use crate::ids::{CallSid, StreamSid};
 
 /// A message from Twilio.
@@ -58,6 +59,49 @@ pub struct Media<'a> {
     pub timestamp_ms: Option<u64>,
     /// False for a copy of what Twilio plays to the phone.
     pub is_inbound: bool,
+}
+
+impl Media<'_> {
+    /// The µ-law, in `room` if it fits there.
+    pub fn decode<'r>(&self, room: &'r mut [u8]) -> Result<Cow<'r, [u8]>, BadMessage> {
+        let bad = |_| BadMessage::Incomplete { event: "media", field: "payload" };
+        match base64::decode_slice(&self.payload, room).map_err(bad)? {
+            Some(bytes) => Ok(Cow::Borrowed(&room[..bytes])),
+            None => Ok(Cow::Owned(base64::decode(&self.payload).map_err(bad)?)),
+        }
+    }
+
+    /// Reads a message of exactly the shape that Twilio sends, which nearly all have. `None` for
+    /// every other, however valid: serde reads those, and would read these alike.
+    fn captured(text: &str) -> Option<Media<'_>> {
+        let rest = text.strip_prefix(r#"{"event":"media","sequenceNumber":""#)?;
+        let (_, rest) = number(rest)?;
+        let rest = rest.strip_prefix(r#"","media":{"track":"inbound","chunk":""#)?;
+        let (_, rest) = number(rest)?;
+        let (timestamp, rest) = number(rest.strip_prefix(r#"","timestamp":""#)?)?;
+        let rest = rest.strip_prefix(r#"","payload":""#)?.strip_suffix(r#""}"#)?;
+        let (rest, stream) = rest.split_at_checked(rest.len().checked_sub(STREAM_SID_BYTES)?)?;
+        let payload = rest.strip_suffix(r#""},"streamSid":""#)?;
+        // Looking at all bytes, whatever the first ones are, is done many at a time.
+        let is_plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+        let is_text = payload.bytes().fold(true, |all, byte| all & is_plain(byte));
+        let is_sid = stream.bytes().fold(true, |all, byte| all & byte.is_ascii_alphanumeric());
+        let media =
+            Media { payload: payload.into(), timestamp_ms: Some(timestamp), is_inbound: true };
+        (is_text && is_sid).then_some(media)
+    }
+}
+
+/// `MZ` and 32 digits.
+const STREAM_SID_BYTES: usize = 34;
+
+/// The number that a text begins with, and what follows it.
+fn number(text: &str) -> Option<(u64, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    // More may not fit.
+    let digits = Some(digits).filter(|digits| (1..=18).contains(digits))?;
+    let number = text.bytes().take(digits).fold(0, |sum, digit| 10 * sum + u64::from(digit - b'0'));
+    Some((number, &text[digits..]))
 }
 
 /// A frame that is not a message of this protocol.
@@ -171,6 +215,13 @@ fn counter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
 impl<'a> Event<'a> {
     /// Reads one text frame.
     pub fn parse(text: &'a str) -> Result<Self, BadMessage> {
+        match Media::captured(text) {
+            Some(media) => Ok(Event::Media(media)),
+            None => Self::parse_any(text),
+        }
+    }
+
+    fn parse_any(text: &'a str) -> Result<Self, BadMessage> {
         let envelope: Envelope<'a> = serde_json::from_str(text)?;
         let missing = |event, field| BadMessage::Incomplete { event, field };
         match &*envelope.event {
@@ -238,14 +289,11 @@ impl Writer {
 
     /// Audio to be played after all that was sent before it.
     pub fn media(&self, mulaw: &[u8]) -> String {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::STANDARD;
-
         const TAIL: &str = r#""}}"#;
-        let encoded_len = mulaw.len().div_ceil(3) * 4;
+        let encoded_len = base64::encoded_len(mulaw.len());
         let mut text = String::with_capacity(self.media_head.len() + encoded_len + TAIL.len());
         text.push_str(&self.media_head);
-        STANDARD.encode_string(mulaw, &mut text);
+        base64::encode_to(mulaw, &mut text);
         text.push_str(TAIL);
         text
     }
@@ -362,6 +410,44 @@ mod tests {
         assert_eq!(writer.clear(), r#"{"event":"clear","streamSid":"MZ0a"}"#);
     }
 
+    #[test]
+    fn a_payload_is_decoded_where_there_is_room() {
+        let media = |payload| Media { payload, timestamp_ms: None, is_inbound: true };
+        let mut room = [0; 4];
+        let decoded = media("//8=".into()).decode(&mut room).expect("base64");
+        assert_eq!(decoded, Cow::Borrowed(&[0xFF, 0xFF]));
+        let decoded = media("AAECAwQFBgc=".into()).decode(&mut room).expect("base64");
+        assert!(matches!(decoded, Cow::Owned(bytes) if bytes == [0, 1, 2, 3, 4, 5, 6, 7]));
+        for bad in ["/", "//8", "//8=\n", "_w==", "é"] {
+            assert!(media(bad.into()).decode(&mut room).is_err(), "{bad}");
+            assert!(media(bad.into()).decode(&mut [0; 64]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_message_as_captured_is_recognised() {
+        assert!(Media::captured(MEDIA).is_some());
+        for other in [
+            MEDIA.replace("inbound", "outbound"),
+            MEDIA.replace("155", "-155"),
+            MEDIA.replace("155", "1555555555555555555"),
+            MEDIA.replace("//8=", "//8\\n"),
+            MEDIA.replace("MZ0", "MZ\""),
+            MEDIA.replace("\"}", "\"} "),
+        ] {
+            assert!(Media::captured(&other).is_none(), "{other}");
+        }
+    }
+
+    /// Whatever the quick way recognises, serde reads alike.
+    fn assert_agreement(text: &str) {
+        let Some(quick) = Media::captured(text) else { return };
+        let Ok(Event::Media(media)) = Event::parse_any(text) else { panic!("not media: {text}") };
+        assert_eq!(quick.payload, media.payload, "{text}");
+        assert_eq!(quick.timestamp_ms, media.timestamp_ms, "{text}");
+        assert_eq!(quick.is_inbound, media.is_inbound, "{text}");
+    }
+
     proptest::proptest! {
         #[test]
         fn parsing_never_panics(text in ".{0,200}") {
@@ -374,7 +460,26 @@ mod tests {
             bytes[at] = with;
             if let Ok(text) = std::str::from_utf8(&bytes) {
                 let _ = Event::parse(text);
+                assert_agreement(text);
             }
+        }
+
+        #[test]
+        fn both_ways_of_reading_agree(
+            sequence in "[0-9]{0,20}",
+            timestamp in "[0-9+-]{0,20}|.{0,5}",
+            payload in "[A-Za-z0-9+/=]{0,40}|.{0,10}",
+            stream in "MZ[0-9a-z]{32}|.{30,36}",
+            at in 0..500_usize,
+            inserted in ".{0,2}",
+        ) {
+            let mut text = format!(
+                r#"{{"event":"media","sequenceNumber":"{sequence}","media":{{"track":"inbound","chunk":"1","timestamp":"{timestamp}","payload":"{payload}"}},"streamSid":"{stream}"}}"#
+            );
+            assert_agreement(&text);
+            let at = (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
+            text.insert_str(at.unwrap_or(0), &inserted);
+            assert_agreement(&text);
         }
     }
 }
