@@ -1,27 +1,33 @@
 //! The WebSocket an agent is joined by.
 //!
 //! The join URL is a credential: whoever holds it can take the call. No error here contains it.
-//! What comes back is a plain WebSocket that its owner polls; nothing runs in the background.
+//! What comes back is a WebSocket that its owner polls; nothing runs in the background.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actors::protocol::websocket::Role;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::error::Error as WsError;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::handshake::client::{Response, generate_request};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::handshake::machine::TryParse as _;
+use tokio_tungstenite::tungstenite::http::{StatusCode, header};
 use url::{Host, Url};
 
 use super::tls::{self, TlsSetupError};
+use crate::ws::{Connection, Socket};
 
 /// A joined agent.
-pub type AgentSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub type AgentSocket = Socket;
 
 /// For DNS, TCP and TLS together, as for the REST APIs.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,17 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the answer to the upgrade. Ultravox starts the agent in this time.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Allocated at once, for every call. A frame of 20 ms is 324 bytes, so this holds a dozen of
-/// them; tungstenite's own 128 KiB would be most of a call's memory. A larger message is read into
-/// a buffer of its own size, which goes away with it.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Messages fed without a flush are put together up to this size.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024;
-
-/// Four seconds of audio, or a long text message. A peer that does not read this much is stuck;
-/// the send fails then instead of taking memory.
-const MAX_WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// The answer to the upgrade, headers and all, has a few hundred bytes.
+const ANSWER_BYTES_MOST: usize = 16 * 1024;
 
 /// What the system may hold of audio that was written and not sent: about half a second. The
 /// usual limit of megabytes is minutes of speech, which a connection that stalls would deliver
@@ -127,19 +124,10 @@ impl AgentConnector {
     ) -> Result<AgentSocket, AgentSocketError> {
         let url = join_target(join_url, client_version)?;
         let deadline = Instant::now() + self.connect_timeout;
-        let stream = self.reach(&url, deadline).await?;
+        let mut connection = self.reach(&url, deadline).await?;
 
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
-            .write_buffer_size(WRITE_BUFFER_BYTES)
-            .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
-            .max_message_size(Some(MAX_MESSAGE_BYTES))
-            .max_frame_size(Some(MAX_MESSAGE_BYTES));
-        // Offers no extension and no subprotocol: compressing noise costs and gains nothing.
-        let upgrade = client_async_with_config(url.as_str(), stream, Some(config));
-        match tokio::time::timeout(self.upgrade_timeout, upgrade).await {
-            Ok(Ok((socket, _))) => Ok(socket),
-            Ok(Err(error)) => Err(refusal(error)),
+        match tokio::time::timeout(self.upgrade_timeout, upgrade(&mut *connection, &url)).await {
+            Ok(early) => Ok(Socket::new(connection, Role::Client, MAX_MESSAGE_BYTES, early?)),
             Err(_) => Err(AgentSocketError::Timeout),
         }
     }
@@ -149,12 +137,12 @@ impl AgentConnector {
         &self,
         url: &Url,
         deadline: Instant,
-    ) -> Result<MaybeTlsStream<TcpStream>, AgentSocketError> {
+    ) -> Result<Box<dyn Connection>, AgentSocketError> {
         let tcp = tcp_connect(url, deadline).await?;
         // Frames are small and must not wait for each other.
         tcp.set_nodelay(true).map_err(unreachable)?;
         if url.scheme() == "ws" {
-            return Ok(MaybeTlsStream::Plain(tcp));
+            return Ok(Box::new(tcp));
         }
         let name = match url.host() {
             Some(Host::Domain(name)) => ServerName::try_from(name.to_owned())
@@ -165,11 +153,53 @@ impl AgentConnector {
         };
         let connect = TlsConnector::from(Arc::clone(&self.tls)).connect(name, tcp);
         match timeout_at(deadline, connect).await {
-            Ok(Ok(stream)) => Ok(MaybeTlsStream::Rustls(stream)),
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
             Ok(Err(error)) => Err(unreachable(error)),
             Err(_) => Err(too_late("TLS")),
         }
     }
+}
+
+/// Asks for the upgrade; gives what came right after the answer. Offers no extension and no
+/// subprotocol: compressing noise costs and gains nothing.
+async fn upgrade(connection: &mut dyn Connection, url: &Url) -> Result<Vec<u8>, AgentSocketError> {
+    let request = url.as_str().into_client_request().map_err(refusal)?;
+    let (request, key) = generate_request(request).map_err(refusal)?;
+    connection.write_all(&request).await.map_err(broken)?;
+    connection.flush().await.map_err(broken)?;
+    let mut answer = Vec::new();
+    while answer.len() < ANSWER_BYTES_MOST {
+        let mut piece = [0; 1024];
+        let count = connection.read(&mut piece).await.map_err(broken)?;
+        if count == 0 {
+            return Err(protocol("the connection closed during the upgrade"));
+        }
+        answer.extend_from_slice(&piece[..count]);
+        if let Some((head_bytes, response)) = Response::try_parse(&answer).map_err(refusal)? {
+            check_answer(&response, &key)?;
+            return Ok(answer.split_off(head_bytes));
+        }
+    }
+    Err(protocol("the answer to the upgrade has no end"))
+}
+
+/// Whether it is the answer to our request (RFC 6455, 4.1).
+fn check_answer(response: &Response, key: &str) -> Result<(), AgentSocketError> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(AgentSocketError::Refused { status: response.status().as_u16() });
+    }
+    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let upgrade = header(header::UPGRADE).unwrap_or_default();
+    let mut connection = header(header::CONNECTION).unwrap_or_default().split(',');
+    if !upgrade.eq_ignore_ascii_case("websocket")
+        || !connection.any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+    {
+        return Err(protocol("the answer to the upgrade is none"));
+    }
+    if header(header::SEC_WEBSOCKET_ACCEPT) != Some(&derive_accept_key(key.as_bytes())) {
+        return Err(protocol("the answer to the upgrade is not to our request"));
+    }
+    Ok(())
 }
 
 /// The URL to join: query kept, our version added.
@@ -235,17 +265,22 @@ fn too_late(what: &str) -> AgentSocketError {
     AgentSocketError::Unreachable(format!("{what} took too long"))
 }
 
+fn broken(error: std::io::Error) -> AgentSocketError {
+    AgentSocketError::Protocol(error.to_string())
+}
+
+fn protocol(what: &str) -> AgentSocketError {
+    AgentSocketError::Protocol(what.to_owned())
+}
+
 /// Only texts that cannot contain the URL are passed on.
 fn refusal(error: WsError) -> AgentSocketError {
     match error {
-        WsError::Http(response) => AgentSocketError::Refused { status: response.status().as_u16() },
         WsError::Protocol(error) => AgentSocketError::Protocol(error.to_string()),
-        WsError::Io(error) => AgentSocketError::Protocol(error.to_string()),
         WsError::Url(_) | WsError::HttpFormat(_) => {
             AgentSocketError::BadUrl("it is no request target")
         }
-        WsError::Capacity(error) => AgentSocketError::Protocol(error.to_string()),
-        _ => AgentSocketError::Protocol("the connection closed during the upgrade".into()),
+        _ => protocol("the answer to the upgrade cannot be read"),
     }
 }
 

@@ -15,14 +15,11 @@ use actors::ports::{
     AgentCall, AgentSource, NewAgentCall, UltravoxAccount, Vendor, VendorError, VoiceAgents,
 };
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use url::Url;
 
 use super::RequestObserver;
@@ -41,6 +38,8 @@ const ACCOUNT: Operation =
 
 /// For joining and for closing an agent nobody wants: best effort, off everybody's path.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Close code of an end that is as it should be (RFC 6455, 7.4.1).
+const NORMAL_CLOSE: u16 = 1000;
 
 /// What agents' sockets and calls name as their client.
 const CLIENT_VERSION: &str = concat!("callspan/", env!("CARGO_PKG_VERSION"));
@@ -243,12 +242,8 @@ impl VoiceAgents for UltravoxClient {
     async fn release(&self, agent: &AgentCall) {
         let started = Instant::now();
         let closing = async {
-            let mut socket = self.connector.connect(&agent.join_url, CLIENT_VERSION).await?;
-            let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-            socket.close(Some(normal)).await.map_err(|_| lost())?;
-            // Whatever the agent was about to say is read past, up to the answer to the close.
-            while let Some(Ok(_)) = socket.next().await {}
-            Ok(())
+            let socket = self.connector.connect(&agent.join_url, CLIENT_VERSION).await?;
+            socket.close(NORMAL_CLOSE).await.map_err(|_| lost())
         };
         let result = tokio::time::timeout(RELEASE_TIMEOUT, closing).await;
         let status = match &result {

@@ -3,14 +3,22 @@
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_http::h1::ExpectHandler;
+use actix_http::{HttpService, Request};
+use actix_server::GracefulShutdownSignal;
+use actix_service::IntoServiceFactory;
+use actix_service::boxed::{self, BoxServiceFactory};
+use actix_web::body::MessageBody;
+use actix_web::dev::{
+    AppConfig, Server, ServiceFactory, ServiceRequest, ServiceResponse, fn_factory,
+};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, Error, web};
 
 use crate::api::{self, docs, identify, observe, platform, unknown_route};
 use crate::config::Config;
 use crate::webhooks::{self, paths};
-use crate::ws;
+use crate::ws::{self, Connection, Upgrades};
 
 use super::{Context, StartupError, tls};
 
@@ -18,9 +26,11 @@ use super::{Context, StartupError, tls};
 const WEBHOOK_BYTES: usize = 64 * 1024;
 /// How long open requests may take to finish when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-/// What a socket may hold back before its writer has to wait: 32 media messages of 200 ms would
-/// be more than Twilio ever lags.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+/// How long a client may take to take leave of us.
+const DISCONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// Serves requests.
+type Requests<B> = BoxServiceFactory<(), Request, ServiceResponse<B>, Error, ()>;
 
 /// Takes the address, so that nobody else can, and says which it is.
 pub(super) fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartupError> {
@@ -38,26 +48,71 @@ pub(super) fn prepare(
 ) -> Result<Server, StartupError> {
     let address = config.bind;
     let tls = config.tls.as_ref().map(tls::server_config).transpose()?;
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(context.clone())
-            .wrap(from_fn(observe))
-            .wrap(from_fn(identify))
-            .configure(routes)
-            .configure(api::mount)
-            .default_service(web::to(unknown_route))
-    })
-    .workers(config.workers.get())
-    .disable_signals()
-    .tcp_nodelay(true)
-    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-    .shutdown_timeout(STOP_LIMIT.as_secs());
+    let app = move || app(context.clone());
+    let builder = Server::build()
+        .workers(config.workers.get())
+        .disable_signals()
+        .shutdown_timeout(STOP_LIMIT.as_secs());
+    let stopping = builder.graceful_shutdown_signal();
     let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls),
-        None => server.listen(listener),
+        Some(tls) => builder.listen("https", listener, move || {
+            http(app.clone(), stopping.clone()).rustls_0_23(tls.clone())
+        }),
+        None => builder.listen("http", listener, move || http(app.clone(), stopping.clone()).tcp()),
     };
-    let server = server.map_err(|source| StartupError::Bind { address, source })?;
-    Ok(server.run())
+    Ok(server.map_err(|source| StartupError::Bind { address, source })?.run())
+}
+
+/// What one worker serves its connections by: an app for requests, and one for upgrades, whose
+/// connections are taken over.
+fn http<A, F, B, C>(
+    app: impl Fn() -> A + Clone + 'static,
+    stopping: GracefulShutdownSignal,
+) -> HttpService<C, Requests<B>, B, ExpectHandler, Upgrades<C>>
+where
+    A: IntoServiceFactory<F, Request>,
+    F: ServiceFactory<
+            Request,
+            Config = AppConfig,
+            Response = ServiceResponse<B>,
+            Error = Error,
+            InitError = (),
+        > + 'static,
+    B: MessageBody + 'static,
+    C: Connection + 'static,
+{
+    let upgrades = ws::upgrades(app.clone());
+    let requests = fn_factory(move || app().into_factory().new_service(AppConfig::default()));
+    HttpService::build()
+        .client_disconnect_timeout(DISCONNECT_LIMIT)
+        .tcp_nodelay(true)
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .upgrade(upgrades)
+        .finish(boxed::factory(requests))
+}
+
+fn app(
+    context: web::Data<Context>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+        Future: 'static,
+    >,
+> {
+    App::new()
+        .app_data(context)
+        .wrap(from_fn(observe))
+        .wrap(from_fn(identify))
+        .configure(routes)
+        .configure(api::mount)
+        .default_service(web::to(unknown_route))
 }
 
 fn routes(app: &mut web::ServiceConfig) {

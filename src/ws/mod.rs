@@ -2,13 +2,16 @@
 //!
 //! Letting a stream in takes three proofs: the upgrade is signed by Twilio for this very URL, the
 //! call named in the path waits for its one stream, and `start` shows the call's one-time token.
-//! The pump that then owns both sockets runs here, on the worker that accepted Twilio's, because
-//! actix's payloads cannot move to another thread.
+//! The pump that then owns both sockets runs here, on the worker that accepted Twilio's: audio that
+//! never changes threads is never late for a lock.
 
+mod buffers;
 mod meters;
-mod phone_link;
 mod pump;
+mod socket;
+mod upgrade;
 
+use actix_http::ws::handshake;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actors::call_session::OpenStream;
@@ -18,13 +21,14 @@ use crate::startup::Context;
 use crate::webhooks;
 use crate::webhooks::signature::SignedBody;
 
-use phone_link::PhoneLink;
-use pump::Pump;
+pub(crate) use socket::{Connection, Socket};
+use upgrade::Admitted;
+pub(crate) use upgrade::{Upgrades, service as upgrades};
 
-/// Serves `GET /media/{call_id}`.
+/// Serves `GET /media/{call_id}`. What it answers is sent by [`upgrade`], which then takes the
+/// connection over.
 pub(crate) async fn media(
     request: HttpRequest,
-    payload: web::Payload,
     path: web::Path<String>,
     context: web::Data<Context>,
 ) -> HttpResponse {
@@ -45,8 +49,8 @@ pub(crate) async fn media(
     if !request.headers().contains_key(header::UPGRADE) {
         return refuse(StatusCode::UPGRADE_REQUIRED, "not_a_websocket");
     }
-    let (response, session, messages) = match actix_ws::handle(&request, payload) {
-        Ok(upgraded) => upgraded,
+    let mut response = match handshake(request.head()) {
+        Ok(mut response) => HttpResponse::from(response.finish().map_into_boxed_body()),
         Err(error) => {
             warn!(call.id = %id, %error, "a media socket could not be upgraded");
             return refuse(StatusCode::BAD_REQUEST, "bad_upgrade");
@@ -57,8 +61,6 @@ pub(crate) async fn media(
         Ok(Err(_)) => return refuse(StatusCode::CONFLICT, "stream_not_expected"),
         Err(_) => return refuse(StatusCode::NOT_FOUND, "unknown_call"),
     };
-    let phone = PhoneLink::new(session, messages);
-    let pump = Pump::new(id, ticket, phone, context.connector.clone(), context.metrics.clone());
-    actix_web::rt::spawn(pump.run());
+    response.extensions_mut().insert(Admitted { id, ticket, context: context.clone() });
     response
 }

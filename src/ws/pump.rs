@@ -1,7 +1,8 @@
 //! The pump: owns both sockets of one call and moves its audio, on one task and one thread.
 //!
-//! One wake-up reads everything that is there on both sockets, feeds it to the bridge, and writes
-//! what the bridge gives, as far as the sockets take it. Decisions are the bridge's.
+//! One wake-up reads what is there on both sockets, feeds it to the bridge, and writes what the
+//! bridge gives, as far as the sockets take it: one read and one write for a frame. Decisions are
+//! the bridge's.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -12,38 +13,44 @@ use std::time::{Duration, Instant};
 use actors::bridge::{Bridge, Input, Notice, ToAgent};
 use actors::call::EndReason;
 use actors::ids::CallId;
+use actors::protocol::websocket::{Kind, Message};
 use actors::stream::{StreamReporter, StreamTicket};
-use bytes::Bytes;
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use secrecy::SecretString;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tracing::{debug, warn};
 
 use crate::clients::agent_socket::{AgentConnector, AgentSocket, AgentSocketError};
 use crate::metrics::Metrics;
 
+use super::buffers::{Buffers, Outgoing, with_buffers};
 use super::meters::Meters;
-use super::phone_link::{FromPhone, PhoneLink};
+use super::socket::Socket;
 
-/// Messages read in one go before other calls of this thread get their turn.
-const MESSAGES_PER_TURN: u32 = 64;
+/// Put together before it is written, should there be more than a frame. What is put together is
+/// not dropped any more when the person interrupts.
+const WRITE_BYTES: usize = 4 * 1024;
+/// Reads of one socket before other calls of this thread get their turn.
+const READS_PER_TURN: u32 = 4;
+/// How long Twilio may take to answer our close.
+const PHONE_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// How long Ultravox may take to let us in, where it has not, and to answer our close.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const AGENT_CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// Pause before an agent's server that could not be reached is tried again.
 const REACH_AGAIN: Duration = Duration::from_millis(250);
 /// How often it is tried. The bridge gives up after its own time limit.
 const REACH_TRIES: u32 = 5;
+/// Close codes (RFC 6455, 7.4.1).
+const NORMAL: u16 = 1000;
+const POLICY_VIOLATION: u16 = 1008;
+/// Stands for a close frame without a code.
+const NO_CODE: u16 = 1005;
 
 type Joining = Pin<Box<dyn Future<Output = Result<AgentSocket, AgentSocketError>>>>;
 
 enum AgentLink {
     Joining(Joining),
-    Joined(Box<AgentSocket>),
+    Joined(AgentSocket),
     Gone,
 }
 
@@ -51,7 +58,7 @@ enum AgentLink {
 pub(super) struct Pump {
     id: CallId,
     bridge: Bridge,
-    phone: PhoneLink,
+    phone: Socket,
     agent: AgentLink,
     ended: oneshot::Receiver<EndReason>,
     reporter: StreamReporter,
@@ -65,7 +72,7 @@ impl Pump {
     pub(super) fn new(
         id: CallId,
         ticket: StreamTicket,
-        phone: PhoneLink,
+        phone: Socket,
         connector: AgentConnector,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -85,39 +92,48 @@ impl Pump {
 
     /// Moves audio until the bridge is over, tells the call, then closes both sockets.
     pub(super) async fn run(mut self) {
-        let reason = poll_fn(|cx| self.poll(cx)).await;
+        let step = |cx: &mut Context<'_>| with_buffers(|buffers| self.poll(cx, buffers));
+        let reason = poll_fn(step).await;
         self.meters.flush(self.bridge.counts());
         let counts = self.bridge.counts();
         debug!(call.id = %self.id, ?counts, "the stream of call {} is over: {reason}", self.id);
+        // By the time the call has ended, its stream counts as none.
+        drop(self.meters);
         self.reporter.over(reason);
-        let is_violation = matches!(reason, EndReason::StreamRejected | EndReason::ProtocolError);
-        tokio::join!(self.phone.close(is_violation), close_agent(self.agent));
+        let code = match reason {
+            EndReason::StreamRejected | EndReason::ProtocolError => POLICY_VIOLATION,
+            _ => NORMAL,
+        };
+        tokio::join!(close_phone(self.phone, code), close_agent(self.agent));
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<EndReason> {
+    fn poll(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers) -> Poll<EndReason> {
         let now = Instant::now();
         match Pin::new(&mut self.ended).poll(cx) {
             Poll::Ready(Ok(reason)) => self.bridge.handle(now, Input::End(reason)),
             Poll::Ready(Err(_)) => self.bridge.handle(now, Input::End(EndReason::InternalError)),
             Poll::Pending => {}
         }
-        let mut messages = 0;
-        while self.read_phone(now, cx) | self.read_agent(now, cx) {
-            self.write_agent(cx);
-            self.write_phone(now, cx);
-            messages += 1;
-            if self.bridge.over().is_some() {
-                break;
-            }
-            if messages >= MESSAGES_PER_TURN {
+        let mut reads = 0;
+        while self.bridge.over().is_none()
+            && (self.read_phone(now, cx, buffers) | self.read_agent(now, cx, buffers))
+        {
+            reads += 1;
+            if reads >= READS_PER_TURN {
                 cx.waker().wake_by_ref();
                 break;
             }
         }
+        let was_welcome = self.bridge.wants_agent();
         self.keep_time(now, cx);
-        self.write_agent(cx);
-        self.write_phone(now, cx);
-        self.flush_agent(now, cx);
+        self.feed_agent(cx, &mut buffers.to_agent);
+        self.write_agent(cx, &mut buffers.to_agent);
+        self.feed_phone(now, cx, &mut buffers.to_phone);
+        self.write_phone(cx, &mut buffers.to_phone);
+        if !was_welcome && self.bridge.wants_agent() {
+            // The agent was left unread, and the phone has taken enough since.
+            cx.waker().wake_by_ref();
+        }
         while let Some(notice) = self.bridge.poll_notice() {
             self.tell(notice);
         }
@@ -139,119 +155,145 @@ impl Pump {
         }
     }
 
-    /// Takes one message from Twilio; false when there is none.
-    fn read_phone(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Poll::Ready(message) = self.phone.poll_next(cx) else { return false };
-        match message {
-            FromPhone::Text(text) => self.bridge.handle(now, Input::PhoneText(&text)),
-            FromPhone::Binary => self.bridge.handle(now, Input::PhoneBinary),
-            FromPhone::Alive => {}
-            FromPhone::Violation => self.bridge.handle(now, Input::PhoneViolation),
-            FromPhone::Closed => self.bridge.handle(now, Input::PhoneClosed),
+    /// Takes what is there from Twilio; false when there is nothing.
+    fn read_phone(&mut self, now: Instant, cx: &mut Context<'_>, buffers: &mut Buffers) -> bool {
+        let Poll::Ready(read) = self.phone.poll_read(cx, &mut buffers.read) else { return false };
+        if !matches!(read, Ok(1..)) {
+            self.bridge.handle(now, Input::PhoneClosed);
+            return true;
         }
+        while self.bridge.over().is_none()
+            && let Some(message) = self.phone.next(&mut buffers.read)
+        {
+            match message {
+                Ok(Message::Text(text)) => self.bridge.handle(now, Input::PhoneText(text)),
+                Ok(Message::Binary(_)) => self.bridge.handle(now, Input::PhoneBinary),
+                Ok(Message::Ping(_) | Message::Pong) => {}
+                Ok(Message::Close { .. }) => self.bridge.handle(now, Input::PhoneClosed),
+                Err(_) => self.bridge.handle(now, Input::PhoneViolation),
+            }
+            self.feed_agent(cx, &mut buffers.to_agent);
+        }
+        self.phone.keep(&mut buffers.read);
         true
     }
 
-    /// Takes one message from the agent, or its joining; false when there is none, or none is
-    /// wanted before the phone has taken more.
-    fn read_agent(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+    /// Takes what is there from the agent, or its joining; false when there is nothing, or nothing
+    /// is wanted before the phone has taken more.
+    fn read_agent(&mut self, now: Instant, cx: &mut Context<'_>, buffers: &mut Buffers) -> bool {
         match &mut self.agent {
             AgentLink::Gone => false,
             AgentLink::Joining(joining) => {
                 let Poll::Ready(joined) = joining.as_mut().poll(cx) else { return false };
-                match joined {
-                    Ok(socket) => {
-                        self.agent = AgentLink::Joined(Box::new(socket));
-                        self.bridge.handle(now, Input::AgentJoined);
-                    }
-                    Err(error) => {
-                        self.agent = AgentLink::Gone;
-                        let cause = error.to_string();
-                        self.bridge.handle(now, Input::AgentUnreachable { cause });
-                    }
-                }
+                self.agent_joined(now, joined);
                 true
             }
             AgentLink::Joined(socket) => {
                 if !self.bridge.wants_agent() {
                     return false;
                 }
-                let Poll::Ready(message) = Pin::new(socket).poll_next(cx) else { return false };
-                self.agent_message(now, message);
+                let Poll::Ready(read) = socket.poll_read(cx, &mut buffers.read) else {
+                    return false;
+                };
+                match read {
+                    Ok(0) => self.agent_lost(now, "the connection ended".to_owned()),
+                    Ok(_) => self.take_from_agent(now, cx, buffers),
+                    Err(error) => self.agent_lost(now, error.to_string()),
+                }
                 true
             }
         }
     }
 
-    fn agent_message(
-        &mut self,
-        now: Instant,
-        message: Option<Result<Message, tungstenite::Error>>,
-    ) {
-        let (code, reason) = match message {
-            Some(Ok(Message::Binary(pcm))) => {
-                return self.bridge.handle(now, Input::AgentAudio(&pcm));
+    fn agent_joined(&mut self, now: Instant, joined: Result<AgentSocket, AgentSocketError>) {
+        match joined {
+            Ok(socket) => {
+                self.agent = AgentLink::Joined(socket);
+                self.bridge.handle(now, Input::AgentJoined);
             }
-            Some(Ok(Message::Text(text))) => {
-                return self.bridge.handle(now, Input::AgentText(&text));
+            Err(error) => {
+                self.agent = AgentLink::Gone;
+                let cause = error.to_string();
+                self.bridge.handle(now, Input::AgentUnreachable { cause });
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                return self.bridge.handle(now, Input::AgentAlive);
-            }
-            Some(Ok(Message::Close(Some(frame)))) => {
-                (Some(u16::from(frame.code)), frame.reason.to_string())
-            }
-            // 1005 stands for a close frame without a code.
-            Some(Ok(Message::Close(None))) => (Some(1005), String::new()),
-            Some(Err(error)) => (None, error.to_string()),
-            None => (None, "the connection ended".to_owned()),
-        };
-        self.bridge.handle(now, Input::AgentClosed { code, reason });
-        if code.is_none() {
-            self.agent = AgentLink::Gone;
         }
     }
 
-    /// Hands frames to the agent's socket for as long as it takes them.
-    fn write_agent(&mut self, cx: &mut Context<'_>) {
-        let AgentLink::Joined(socket) = &mut self.agent else { return };
-        while let Poll::Ready(Ok(())) = Pin::new(&mut **socket).poll_ready(cx) {
-            let Some(frame) = self.bridge.poll_to_agent() else { return };
-            let message = match frame {
-                ToAgent::Audio { pcm, since } => {
-                    if let Some(since) = since {
-                        self.meters.relayed_to_agent(since.elapsed());
-                    }
-                    Message::Binary(pcm)
+    fn agent_lost(&mut self, now: Instant, reason: String) {
+        self.agent = AgentLink::Gone;
+        self.bridge.handle(now, Input::AgentClosed { code: None, reason });
+    }
+
+    /// Takes what was read from the agent, as far as it is wanted.
+    fn take_from_agent(&mut self, now: Instant, cx: &mut Context<'_>, buffers: &mut Buffers) {
+        while let AgentLink::Joined(socket) = &mut self.agent {
+            if self.bridge.over().is_some() || !self.bridge.wants_agent() {
+                return socket.keep(&mut buffers.read);
+            }
+            let Some(message) = socket.next(&mut buffers.read) else { return };
+            match message {
+                Ok(Message::Binary(pcm)) => self.bridge.handle(now, Input::AgentAudio(pcm)),
+                Ok(Message::Text(text)) => self.bridge.handle(now, Input::AgentText(text)),
+                Ok(Message::Ping(_) | Message::Pong) => self.bridge.handle(now, Input::AgentAlive),
+                Ok(Message::Close { code, reason }) => {
+                    let (code, reason) = (Some(code.unwrap_or(NO_CODE)), reason.to_owned());
+                    self.bridge.handle(now, Input::AgentClosed { code, reason });
                 }
-                ToAgent::Text(text) => Message::text(text),
-                ToAgent::Probe => Message::Ping(Bytes::new()),
-            };
-            if Pin::new(&mut **socket).start_send(message).is_err() {
-                // Reading shows what is wrong.
-                return;
+                Err(violation) => {
+                    let reason = violation.to_string();
+                    self.agent_lost(now, reason);
+                }
+            }
+            self.feed_phone(now, cx, &mut buffers.to_phone);
+        }
+    }
+
+    /// Puts frames for the agent together for as long as its socket takes them.
+    fn feed_agent(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) {
+        let AgentLink::Joined(socket) = &mut self.agent else { return };
+        while socket.poll_ready(cx) {
+            let bridge = &mut self.bridge;
+            let frame = socket.frame(&mut out.bytes, |payload| {
+                Some(match bridge.poll_to_agent(payload)? {
+                    ToAgent::Audio { since } => (Kind::Binary, since),
+                    ToAgent::Text => (Kind::Text, None),
+                    ToAgent::Probe => (Kind::Ping, None),
+                })
+            });
+            let Some(since) = frame else { return };
+            out.since.extend(since);
+            if out.bytes.len() >= WRITE_BYTES {
+                out.write(socket, cx, |after| self.meters.relayed_to_agent(after));
             }
         }
     }
 
-    fn flush_agent(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if let AgentLink::Joined(socket) = &mut self.agent
-            && let Poll::Ready(Err(error)) = Pin::new(&mut **socket).poll_flush(cx)
-            && !matches!(error, tungstenite::Error::ConnectionClosed)
-        {
-            self.agent_message(now, Some(Err(error)));
+    fn write_agent(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) {
+        match &mut self.agent {
+            AgentLink::Joined(socket) => {
+                out.write(socket, cx, |after| self.meters.relayed_to_agent(after));
+            }
+            _ => out.forget(),
         }
     }
 
-    /// Hands frames to Twilio's socket for as long as it takes them.
-    fn write_phone(&mut self, now: Instant, cx: &mut Context<'_>) {
+    /// Puts frames for Twilio together for as long as its socket takes them.
+    fn feed_phone(&mut self, now: Instant, cx: &mut Context<'_>, out: &mut Outgoing) {
         while self.phone.poll_ready(cx) {
-            let Some(frame) = self.bridge.poll_to_phone(now) else { return };
-            self.phone.send(frame.text);
-            if let Some(since) = frame.since {
-                self.meters.relayed_to_phone(since.elapsed());
+            let bridge = &mut self.bridge;
+            let frame = self.phone.frame(&mut out.bytes, |text| {
+                bridge.poll_to_phone(now, text).map(|frame| (Kind::Text, frame.since))
+            });
+            let Some(since) = frame else { return };
+            out.since.extend(since);
+            if out.bytes.len() >= WRITE_BYTES {
+                self.write_phone(cx, out);
             }
         }
+    }
+
+    fn write_phone(&mut self, cx: &mut Context<'_>, out: &mut Outgoing) {
+        out.write(&mut self.phone, cx, |after| self.meters.relayed_to_phone(after));
     }
 
     /// Ticks the bridge when its deadline has passed, and sleeps until the next. The deadline moves
@@ -296,23 +338,24 @@ async fn join(
     }
 }
 
-/// Closes the agent's socket with 1000, and waits a little for Ultravox to do the same. A socket
-/// that is still being joined is joined first: an agent nobody has joined would wait on.
+/// Closes Twilio's socket in order, and waits a little for Twilio to do the same. After that the
+/// connection is dropped, closed or not.
+async fn close_phone(phone: Socket, code: u16) {
+    let _ = tokio::time::timeout(PHONE_CLOSE_LIMIT, phone.close(code)).await;
+}
+
+/// The same for the agent's. A socket that is still being joined is joined first: an agent nobody
+/// has joined would wait on.
 async fn close_agent(agent: AgentLink) {
     let close = async {
-        let mut socket = match agent {
-            AgentLink::Joined(socket) => *socket,
-            AgentLink::Joining(joining) => match joining.await {
-                Ok(socket) => socket,
-                Err(_) => return,
-            },
+        let socket = match agent {
+            AgentLink::Joined(socket) => Ok(socket),
+            AgentLink::Joining(joining) => joining.await,
             AgentLink::Gone => return,
         };
-        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
+        if let Ok(socket) = socket {
+            let _ = socket.close(NORMAL).await;
         }
     };
-    // After this the connection is dropped, closed or not.
-    let _ = tokio::time::timeout(CLOSE_LIMIT, close).await;
+    let _ = tokio::time::timeout(AGENT_CLOSE_LIMIT, close).await;
 }

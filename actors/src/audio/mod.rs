@@ -2,7 +2,7 @@
 
 mod mulaw;
 
-pub use mulaw::{decode, decode_to, encode, encode_to};
+pub use mulaw::{decode, decode_to, encode, encode_to, peak};
 
 /// Samples a second, on both legs.
 pub const PHONE_RATE_HZ: u32 = 8_000;

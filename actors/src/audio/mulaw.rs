@@ -76,9 +76,25 @@ pub fn encode_to(pcm: &[u8], mulaw: &mut [u8]) {
     }
 }
 
+/// The loudest sample's distance from zero.
+pub fn peak(mulaw: &[u8]) -> i16 {
+    // Without the sign, the code of a sample is the lower the louder it is.
+    let loudest = mulaw.iter().fold(0x7F, |loudest, code| (code & 0x7F).min(loudest));
+    DECODED[usize::from(loudest)].saturating_abs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_peak_is_that_of_the_samples() {
+        assert_eq!(peak(&[]), 0);
+        for code in 0..=255 {
+            assert_eq!(peak(&[0xFF, code, 0x7F]), decode(code).abs(), "{code:#04x}");
+        }
+        assert_eq!(peak(&[encode(500), encode(-9_000), encode(8_000)]), 8_828);
+    }
 
     /// Decision and output values printed in ITU-T G.711, table 2 (positive half), scaled from
     /// 14 to 16 bits.

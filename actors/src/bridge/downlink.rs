@@ -8,9 +8,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-
 use crate::audio::{self, FRAME_SAMPLES, MULAW_SILENCE, SAMPLES_PER_MS};
+
+use super::fifo::Fifo;
 
 /// Most audio in one message: 200 ms, so that little is committed when a person interrupts while
 /// the phone's socket is slow.
@@ -26,9 +26,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Something for the phone.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum ToPhone {
+pub(super) enum ToPhone<'a> {
     Clear,
-    Audio { mulaw: BytesMut, since: Instant },
+    Audio { mulaw: &'a [u8], since: Instant },
     Mark { generation: u32, position_ms: u64 },
 }
 
@@ -55,7 +55,7 @@ pub struct DownlinkCounts {
 #[derive(Debug)]
 pub(super) struct Downlink {
     /// µ-law that was not sent yet; a part of a frame may be at its end.
-    held: BytesMut,
+    held: Fifo,
     /// When the pieces of `held` came: (arrival, bytes left).
     arrivals: VecDeque<(Instant, usize)>,
     odd_byte: Option<u8>,
@@ -81,7 +81,7 @@ pub(super) struct Downlink {
 impl Downlink {
     pub(super) fn new() -> Self {
         Downlink {
-            held: BytesMut::new(),
+            held: Fifo::default(),
             arrivals: VecDeque::new(),
             odd_byte: None,
             must_clear: false,
@@ -104,15 +104,13 @@ impl Downlink {
         }
         let before = self.held.len();
         if let (Some(low), Some((&high, rest))) = (self.odd_byte, pcm.split_first()) {
-            self.held.extend_from_slice(&[audio::encode(i16::from_le_bytes([low, high]))]);
+            self.held.put(1)[0] = audio::encode(i16::from_le_bytes([low, high]));
             self.odd_byte = None;
             pcm = rest;
         }
         let (samples, odd) = pcm.split_at(pcm.len() & !1);
         self.odd_byte = odd.first().copied().or(self.odd_byte);
-        let start = self.held.len();
-        self.held.resize(start + samples.len() / 2, 0);
-        audio::encode_to(samples, &mut self.held[start..]);
+        audio::encode_to(samples, self.held.put(samples.len() / 2));
 
         let came = self.held.len() - before;
         self.counts.frames_in += (came as u64).div_ceil(FRAME_SAMPLES as u64);
@@ -175,7 +173,7 @@ impl Downlink {
         self.pause_at = None;
         let part = self.held.len() % FRAME_SAMPLES;
         if part > 0 {
-            self.held.resize(self.held.len() - part + FRAME_SAMPLES, MULAW_SILENCE);
+            self.held.put(FRAME_SAMPLES - part).fill(MULAW_SILENCE);
             // The part is the last that came, and may have come in several pieces.
             let mut left = part;
             while let Some((_, bytes)) = self.arrivals.back_mut().filter(|_| left > 0) {
@@ -203,7 +201,7 @@ impl Downlink {
     }
 
     /// The next message for the phone.
-    pub(super) fn pop(&mut self) -> Option<ToPhone> {
+    pub(super) fn pop(&mut self) -> Option<ToPhone<'_>> {
         if std::mem::take(&mut self.must_clear) {
             return Some(ToPhone::Clear);
         }
@@ -224,7 +222,7 @@ impl Downlink {
         let since = self.arrivals.front().map(|&(at, _)| at).expect("held audio has arrived");
         self.forget_arrivals(take);
         self.sent_bytes += take as u64;
-        Some(ToPhone::Audio { mulaw: self.held.split_to(take), since })
+        Some(ToPhone::Audio { mulaw: self.held.take(take), since })
     }
 
     fn forget_arrivals(&mut self, mut bytes: usize) {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use secrecy::SecretString;
 
 use crate::call::{EndReason, Speaker};
@@ -59,11 +58,9 @@ pub enum Input<'a> {
     Tick,
 }
 
-/// A frame for Twilio's socket.
-#[derive(Debug)]
+/// A text frame for Twilio's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ToPhone {
-    /// To be sent as a text frame.
-    pub text: String,
     /// When the audio in it came from the agent; `None` for control messages.
     pub since: Option<Instant>,
     /// Frames of 20 ms in it.
@@ -71,17 +68,15 @@ pub struct ToPhone {
 }
 
 /// A frame for the agent's socket.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToAgent {
-    /// To be sent as a binary frame.
+    /// To be sent as a binary frame: signed 16-bit little-endian samples.
     Audio {
-        /// Signed 16-bit little-endian samples.
-        pcm: Bytes,
         /// When it came from the phone; `None` for silence we made.
         since: Option<Instant>,
     },
     /// To be sent as a text frame.
-    Text(String),
+    Text,
     /// To be sent as a ping, to see whether anybody is there.
     Probe,
 }

@@ -7,10 +7,12 @@
 //!
 //! Nothing here does I/O or reads a clock: the owner of the two sockets feeds events to
 //! [`Bridge::handle`], then sends what [`poll_to_phone`](Bridge::poll_to_phone) and
-//! [`poll_to_agent`](Bridge::poll_to_agent) give for as long as the sockets take it, tells the
-//! call's owner every [`Notice`], and sleeps until [`next_deadline`](Bridge::next_deadline).
+//! [`poll_to_agent`](Bridge::poll_to_agent) write for as long as the sockets take it, tells the
+//! call's owner every [`Notice`], and sleeps until [`next_deadline`](Bridge::next_deadline). Audio
+//! is coded where it is written, so that a frame is copied once on its way and nothing is allocated.
 
 mod downlink;
+mod fifo;
 mod flood;
 mod io;
 #[cfg(test)]
@@ -155,41 +157,39 @@ impl Bridge {
         self.tick(now);
     }
 
-    /// The next frame for Twilio's socket. Ask only when it can be sent: what is not asked for is
-    /// still dropped when the person interrupts.
-    pub fn poll_to_phone(&mut self, now: Instant) -> Option<ToPhone> {
+    /// Appends the next text frame for Twilio's socket to `text`. Ask only when it can be sent: what
+    /// is not asked for is still dropped when the person interrupts.
+    pub fn poll_to_phone(&mut self, now: Instant, text: &mut Vec<u8>) -> Option<ToPhone> {
         let writer = self.writer.as_ref()?;
-        Some(match self.downlink.pop()? {
-            Outgoing::Clear => ToPhone { text: writer.clear(), since: None, frames: 0 },
-            Outgoing::Mark { generation, position_ms } => ToPhone {
-                text: writer.mark(format_args!("g{generation}:{position_ms}")),
-                since: None,
-                frames: 0,
-            },
-            Outgoing::Audio { mulaw, since } => {
-                let text = writer.media(&mulaw);
-                self.note_audible(now, mulaw.len());
-                ToPhone {
-                    text,
-                    since: Some(since),
-                    frames: (mulaw.len() / crate::audio::FRAME_SAMPLES) as u64,
-                }
+        match self.downlink.pop()? {
+            Outgoing::Clear => writer.clear(text),
+            Outgoing::Mark { generation, position_ms } => {
+                writer.mark(format_args!("g{generation}:{position_ms}"), text);
             }
-        })
+            Outgoing::Audio { mulaw, since } => {
+                writer.media(mulaw, text);
+                let bytes = mulaw.len();
+                self.note_audible(now, bytes);
+                let frames = (bytes / crate::audio::FRAME_SAMPLES) as u64;
+                return Some(ToPhone { since: Some(since), frames });
+            }
+        }
+        Some(ToPhone { since: None, frames: 0 })
     }
 
-    /// The next frame for the agent's socket. Ask only when it can be sent: what is not asked for
-    /// gives way to newer audio after a second.
-    pub fn poll_to_agent(&mut self) -> Option<ToAgent> {
+    /// Appends what the next frame for the agent's socket holds to `payload`. Ask only when it can
+    /// be sent: what is not asked for gives way to newer audio after a second.
+    pub fn poll_to_agent(&mut self, payload: &mut Vec<u8>) -> Option<ToAgent> {
         let Agent::Joined { .. } = self.agent else { return None };
         if let Some(text) = self.agent_texts.pop_front() {
-            return Some(ToAgent::Text(text));
+            payload.extend_from_slice(text.as_bytes());
+            return Some(ToAgent::Text);
         }
         if std::mem::take(&mut self.probe_due) {
             return Some(ToAgent::Probe);
         }
-        let chunk = self.uplink.as_mut()?.pop()?;
-        Some(ToAgent::Audio { pcm: chunk.pcm, since: chunk.since })
+        let since = self.uplink.as_mut()?.pop(payload)?.since;
+        Some(ToAgent::Audio { since })
     }
 
     /// The next thing to tell the call's owner.

@@ -93,6 +93,20 @@ impl BridgeTest {
         self.give(Input::Tick);
     }
 
+    /// The next frame for the phone, and its text.
+    fn next_to_phone(&mut self) -> Option<(ToPhone, Vec<u8>)> {
+        let mut text = Vec::new();
+        let frame = self.bridge.poll_to_phone(self.now, &mut text)?;
+        Some((frame, text))
+    }
+
+    /// The next frame for the agent, and what it holds.
+    fn next_to_agent(&mut self) -> Option<(ToAgent, Vec<u8>)> {
+        let mut payload = Vec::new();
+        let frame = self.bridge.poll_to_agent(&mut payload)?;
+        Some((frame, payload))
+    }
+
     /// Everything the bridge wants done, one line each; runs of audio are summed up.
     fn actions(&mut self) -> String {
         let mut lines: Vec<String> = Vec::new();
@@ -103,25 +117,28 @@ impl BridgeTest {
             }
             *audio_ms = 0;
         };
-        while let Some(frame) = self.bridge.poll_to_phone(self.now) {
+        while let Some((frame, text)) = self.next_to_phone() {
             if frame.frames > 0 {
                 audio_ms += frame.frames * FRAME_MS;
                 continue;
             }
             flush(&mut lines, &mut audio_ms, "phone");
-            let json: serde_json::Value = serde_json::from_str(&frame.text).expect("json");
+            let json: serde_json::Value = serde_json::from_slice(&text).expect("json");
             let name = json["mark"]["name"].as_str().unwrap_or("");
             lines.push(format!("to phone: {} {name}", json["event"].as_str().expect("event")));
         }
         flush(&mut lines, &mut audio_ms, "phone");
         let mut silence = 0;
-        while let Some(frame) = self.bridge.poll_to_agent() {
+        while let Some((frame, payload)) = self.next_to_agent() {
             match frame {
-                ToAgent::Audio { pcm, since } => {
-                    audio_ms += pcm.len() as u64 / 16;
+                ToAgent::Audio { since } => {
+                    audio_ms += payload.len() as u64 / 16;
                     silence += u32::from(since.is_none());
                 }
-                ToAgent::Text(text) => lines.push(format!("to agent: {text}")),
+                ToAgent::Text => {
+                    let text = String::from_utf8(payload).expect("text");
+                    lines.push(format!("to agent: {text}"));
+                }
                 ToAgent::Probe => lines.push("to agent: probe".into()),
             }
         }
@@ -141,9 +158,9 @@ impl BridgeTest {
 
     fn pcm_for_agent(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Some(frame) = self.bridge.poll_to_agent() {
-            if let ToAgent::Audio { pcm, .. } = frame {
-                all.extend_from_slice(&pcm);
+        while let Some((frame, payload)) = self.next_to_agent() {
+            if let ToAgent::Audio { .. } = frame {
+                all.extend(payload);
             }
         }
         all
@@ -151,9 +168,9 @@ impl BridgeTest {
 
     fn mulaw_for_phone(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
-        while let Some(frame) = self.bridge.poll_to_phone(self.now) {
+        while let Some((frame, text)) = self.next_to_phone() {
             if frame.frames > 0 {
-                let json: serde_json::Value = serde_json::from_str(&frame.text).expect("json");
+                let json: serde_json::Value = serde_json::from_slice(&text).expect("json");
                 let payload = json["media"]["payload"].as_str().expect("payload");
                 all.extend(STANDARD.decode(payload).expect("base64"));
             }
@@ -236,11 +253,11 @@ fn the_rest_of_a_frame_counts_as_having_come_when_it_was_filled_up() {
         call.give(Input::AgentAudio(&[0x10; 270]));
         call.advance_ms(5);
     }
-    let whole = call.bridge.poll_to_phone(call.now).expect("two frames");
+    let (whole, _) = call.next_to_phone().expect("two frames");
     assert_eq!((whole.frames, whole.since), (2, Some(call.now - Duration::from_millis(15))));
-    assert!(call.bridge.poll_to_phone(call.now).is_none());
+    assert!(call.next_to_phone().is_none());
     call.advance_ms(100);
-    let rest = call.bridge.poll_to_phone(call.now).expect("the rest");
+    let (rest, _) = call.next_to_phone().expect("the rest");
     assert_eq!((rest.frames, rest.since), (1, Some(call.now - Duration::from_millis(5))));
 }
 
@@ -262,7 +279,7 @@ fn an_interrupted_agent_falls_silent_at_once() {
 fn audio_after_an_interruption_belongs_to_the_next_turn() {
     let mut call = BridgeTest::live();
     call.agent_speaks_ms(5_000);
-    let sent = call.bridge.poll_to_phone(call.now).expect("audio");
+    let (sent, _) = call.next_to_phone().expect("audio");
     assert_eq!(sent.frames, 10);
     call.interrupt();
     call.agent_speaks_ms(600);
@@ -518,7 +535,7 @@ fn a_phone_that_takes_nothing_stops_the_agent_from_being_read() {
     assert!(call.bridge.wants_agent());
     call.agent_speaks_ms(20);
     assert!(!call.bridge.wants_agent());
-    call.bridge.poll_to_phone(call.now).expect("audio");
+    call.next_to_phone().expect("audio");
     assert!(call.bridge.wants_agent());
 }
 

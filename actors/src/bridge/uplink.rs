@@ -11,9 +11,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-
 use crate::audio::{self, FRAME_MS, FRAME_PCM_BYTES, SAMPLES_PER_MS};
+
+use super::fifo::Fifo;
 
 const FRAME: Duration = Duration::from_millis(FRAME_MS);
 /// How late audio may be before silence takes its place: four frames, more than ordinary jitter
@@ -30,15 +30,12 @@ const MAX_GAP_MS: u64 = 10_000;
 pub(super) const QUEUE_FRAMES: usize = 50;
 /// Samples below this are no speech: -40 dB of full scale.
 const QUIET_PEAK: i16 = 328;
-/// Room for twelve frames; it is used over and over while the agent keeps up.
-const SCRATCH_BYTES: usize = 12 * FRAME_PCM_BYTES;
-
-static SILENCE: [u8; FRAME_PCM_BYTES] = [0; FRAME_PCM_BYTES];
 
 /// One piece of audio for the agent, and when it came from the phone.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    pub(super) pcm: Bytes,
+    /// How much of [`Uplink::held`] it is. None of it for silence, which is a frame.
+    mulaw_bytes: usize,
     /// `None` for silence we made.
     pub(super) since: Option<Instant>,
 }
@@ -83,7 +80,8 @@ impl Suspects {
 #[derive(Debug)]
 pub(super) struct Uplink {
     queue: VecDeque<Chunk>,
-    scratch: BytesMut,
+    /// The µ-law of what is in the queue.
+    held: Fifo,
     /// Where the next frame begins by Twilio's clock, if it follows the last.
     expected_ms: Option<u64>,
     /// When the next silent frame is due, unless audio comes before.
@@ -108,7 +106,7 @@ impl Uplink {
     pub(super) fn new(now: Instant) -> Self {
         let mut uplink = Uplink {
             queue: VecDeque::new(),
-            scratch: BytesMut::new(),
+            held: Fifo::default(),
             expected_ms: None,
             silence_at: now,
             owed_frames: 0,
@@ -149,8 +147,7 @@ impl Uplink {
         self.wait_for_next(now, duration_ms);
         self.expected_ms = timestamp_ms.map(|at| at + duration_ms);
 
-        let pcm = self.decode(mulaw);
-        let peak = peak(&pcm);
+        let peak = audio::peak(mulaw);
         if peak >= QUIET_PEAK {
             self.last_voice = Some(now);
         }
@@ -161,7 +158,8 @@ impl Uplink {
             self.counts.dropped_late += frames;
             return;
         }
-        self.push(Chunk { pcm, since: Some(now) });
+        self.held.put(mulaw.len()).copy_from_slice(mulaw);
+        self.push(Chunk { mulaw_bytes: mulaw.len(), since: Some(now) });
     }
 
     /// Another piece as long as the last is due when that one has been spoken.
@@ -209,39 +207,32 @@ impl Uplink {
         }
     }
 
-    /// The next piece for the agent.
-    pub(super) fn pop(&mut self) -> Option<Chunk> {
-        self.queue.pop_front()
+    /// Appends the next piece for the agent to `pcm`.
+    pub(super) fn pop(&mut self, pcm: &mut Vec<u8>) -> Option<Chunk> {
+        let chunk = self.queue.pop_front()?;
+        let start = pcm.len();
+        match chunk.since {
+            Some(_) => {
+                pcm.resize(start + 2 * chunk.mulaw_bytes, 0);
+                audio::decode_to(self.held.take(chunk.mulaw_bytes), &mut pcm[start..]);
+            }
+            None => pcm.resize(start + FRAME_PCM_BYTES, 0),
+        }
+        Some(chunk)
     }
 
     fn push_silence(&mut self) {
         self.counts.silence_frames += 1;
-        self.push(Chunk { pcm: Bytes::from_static(&SILENCE), since: None });
+        self.push(Chunk { mulaw_bytes: 0, since: None });
     }
 
     fn push(&mut self, chunk: Chunk) {
-        if self.queue.len() >= QUEUE_FRAMES {
-            self.queue.pop_front();
+        if self.queue.len() >= QUEUE_FRAMES
+            && let Some(oldest) = self.queue.pop_front()
+        {
+            self.held.take(oldest.mulaw_bytes);
             self.counts.dropped_slow += 1;
         }
         self.queue.push_back(chunk);
     }
-
-    fn decode(&mut self, mulaw: &[u8]) -> Bytes {
-        let pcm_bytes = 2 * mulaw.len();
-        if self.scratch.capacity() < pcm_bytes {
-            self.scratch.reserve(pcm_bytes.max(SCRATCH_BYTES));
-        }
-        self.scratch.resize(pcm_bytes, 0);
-        audio::decode_to(mulaw, &mut self.scratch);
-        self.scratch.split().freeze()
-    }
-}
-
-/// The loudest sample's distance from zero.
-fn peak(pcm: &[u8]) -> i16 {
-    pcm.chunks_exact(2)
-        .map(|sample| i16::from_le_bytes([sample[0], sample[1]]).saturating_abs())
-        .max()
-        .unwrap_or(0)
 }

@@ -16,8 +16,10 @@ pub(crate) fn encoded_len(bytes: usize) -> usize {
 }
 
 /// Appends `bytes`.
-pub(crate) fn encode_to(bytes: &[u8], out: &mut String) {
-    ENGINE.encode_string(bytes, out);
+pub(crate) fn encode_to(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.resize(start + encoded_len(bytes.len()), 0);
+    ENGINE.encode_slice(bytes, &mut out[start..]).expect("the room was made for it");
 }
 
 /// Decodes into `out`; gives how many bytes these are, or `None` when they do not fit.

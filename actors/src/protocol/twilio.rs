@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -287,25 +288,23 @@ impl Writer {
         }
     }
 
-    /// Audio to be played after all that was sent before it.
-    pub fn media(&self, mulaw: &[u8]) -> String {
-        const TAIL: &str = r#""}}"#;
-        let encoded_len = base64::encoded_len(mulaw.len());
-        let mut text = String::with_capacity(self.media_head.len() + encoded_len + TAIL.len());
-        text.push_str(&self.media_head);
-        base64::encode_to(mulaw, &mut text);
-        text.push_str(TAIL);
-        text
+    /// Appends audio to be played after all that was sent before it.
+    pub fn media(&self, mulaw: &[u8], text: &mut Vec<u8>) {
+        const TAIL: &[u8] = br#""}}"#;
+        text.reserve(self.media_head.len() + base64::encoded_len(mulaw.len()) + TAIL.len());
+        text.extend_from_slice(self.media_head.as_bytes());
+        base64::encode_to(mulaw, text);
+        text.extend_from_slice(TAIL);
     }
 
-    /// A mark. Names are ours and need no escaping.
-    pub fn mark(&self, name: impl std::fmt::Display) -> String {
-        format!(r#"{}{name}"}}}}"#, self.mark_head)
+    /// Appends a mark. Names are ours and need no escaping.
+    pub fn mark(&self, name: impl std::fmt::Display, text: &mut Vec<u8>) {
+        write!(text, r#"{}{name}"}}}}"#, self.mark_head).expect("a Vec takes any text");
     }
 
-    /// Empties Twilio's playback queue.
-    pub fn clear(&self) -> String {
-        self.clear.clone()
+    /// Appends the message that empties Twilio's playback queue.
+    pub fn clear(&self, text: &mut Vec<u8>) {
+        text.extend_from_slice(self.clear.as_bytes());
     }
 }
 
@@ -399,15 +398,20 @@ mod tests {
     #[test]
     fn writes_exactly_the_documented_fields() {
         let writer = Writer::new(&"MZ0a".parse().expect("valid"));
+        let written = |write: &dyn Fn(&mut Vec<u8>)| {
+            let mut text = b">".to_vec();
+            write(&mut text);
+            String::from_utf8(text).expect("text")
+        };
         assert_eq!(
-            writer.media(&[0xFF, 0xFF]),
-            r#"{"event":"media","streamSid":"MZ0a","media":{"payload":"//8="}}"#
+            written(&|text| writer.media(&[0xFF, 0xFF], text)),
+            r#">{"event":"media","streamSid":"MZ0a","media":{"payload":"//8="}}"#
         );
         assert_eq!(
-            writer.mark("g1:2"),
-            r#"{"event":"mark","streamSid":"MZ0a","mark":{"name":"g1:2"}}"#
+            written(&|text| writer.mark("g1:2", text)),
+            r#">{"event":"mark","streamSid":"MZ0a","mark":{"name":"g1:2"}}"#
         );
-        assert_eq!(writer.clear(), r#"{"event":"clear","streamSid":"MZ0a"}"#);
+        assert_eq!(written(&|text| writer.clear(text)), r#">{"event":"clear","streamSid":"MZ0a"}"#);
     }
 
     #[test]
