@@ -10,6 +10,7 @@ mod http;
 mod problem;
 mod retry;
 mod tls;
+mod tls_sessions;
 pub mod twilio;
 pub mod ultravox;
 

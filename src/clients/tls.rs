@@ -5,8 +5,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
+
+use super::tls_sessions::Sessions;
 
 /// TLS could not be set up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,8 +18,7 @@ pub struct TlsSetupError(String);
 
 /// A client configuration that trusts the machine's roots and `extra_roots`.
 ///
-/// Sessions are resumed (rustls does so by default), which spares the second call to the same host
-/// a round trip. A machine without roots is not an error: plain `http` and `ws` work on it, and
+/// Sessions are resumed, also where hundreds of calls begin at once: see [`Sessions`]. A machine without roots is not an error: plain `http` and `ws` work on it, and
 /// every TLS connection is refused with the reason.
 pub fn client_config(
     extra_roots: &[CertificateDer<'static>],
@@ -34,11 +36,12 @@ pub fn client_config(
         roots.add(root.clone()).map_err(|error| TlsSetupError(error.to_string()))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsSetupError(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.resumption = Resumption::store(Arc::new(Sessions::default()));
     Ok(Arc::new(config))
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -25,7 +26,8 @@ pub enum CertificateError {
     Unusable(#[from] rustls::Error),
 }
 
-/// Reads both files.
+/// Reads both files. Whoever comes back resumes its session by a ticket: these need no memory, so
+/// that no number of clients is too large for it.
 pub(super) fn server_config(files: &TlsFiles) -> Result<ServerConfig, CertificateError> {
     let bad = |path: &PathBuf| {
         let path = path.clone();
@@ -36,8 +38,82 @@ pub(super) fn server_config(files: &TlsFiles) -> Result<ServerConfig, Certificat
         .map_err(bad(&files.cert))?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(bad(&files.key))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(certificates, key)?)
+        .with_single_cert(certificates, key)?;
+    config.ticketer = Ticketer::new()?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use base64::Engine as _;
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConnection, HandshakeKind, ServerConnection};
+
+    use super::*;
+    use crate::clients::client_config;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
+    }
+
+    /// Carries bytes both ways until neither side has more to say.
+    fn converse(client: &mut ClientConnection, server: &mut ServerConnection) {
+        while client.wants_write() || server.wants_write() {
+            let mut wire = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut wire).expect("a Vec takes anything");
+            }
+            let mut said: &[u8] = &wire;
+            while server.read_tls(&mut said).expect("a slice can be read") > 0 {
+                server.process_new_packets().expect("the client keeps the protocol");
+            }
+            let mut wire = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut wire).expect("a Vec takes anything");
+            }
+            let mut said: &[u8] = &wire;
+            while client.read_tls(&mut said).expect("a slice can be read") > 0 {
+                client.process_new_packets().expect("the server keeps the protocol");
+            }
+        }
+    }
+
+    #[test]
+    fn connections_after_the_first_are_resumed_however_many_begin_at_once() -> io::Result<()> {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+            .map_err(io::Error::other)?;
+        let folder = tempfile::tempdir()?;
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&cert, pem("CERTIFICATE", made.cert.der()))?;
+        std::fs::write(&key, pem("PRIVATE KEY", &made.signing_key.serialize_der()))?;
+        let server = server_config(&TlsFiles { cert, key }).map_err(io::Error::other)?;
+        let server = Arc::new(server);
+        let client = client_config(&[made.cert.der().clone()]).map_err(io::Error::other)?;
+        let begin = |count: usize| -> Vec<_> {
+            let pair = || {
+                let name = ServerName::try_from("localhost").expect("a name");
+                let client = ClientConnection::new(client.clone(), name).expect("a client");
+                let server = ServerConnection::new(server.clone()).expect("a server");
+                (client, server)
+            };
+            // All take their tickets before the first gets another.
+            let mut pairs: Vec<_> = (0..count).map(|_| pair()).collect();
+            for (client, server) in &mut pairs {
+                converse(client, server);
+            }
+            pairs.iter().map(|(client, _)| client.handshake_kind()).collect()
+        };
+        assert_eq!(begin(1), [Some(HandshakeKind::Full)]);
+        // Each leaves two tickets for the one it took.
+        for count in [2, 4, 8, 16, 32, 64, 128] {
+            assert_eq!(begin(count), vec![Some(HandshakeKind::Resumed); count]);
+        }
+        Ok(())
+    }
 }
