@@ -3,11 +3,13 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 use super::attach::{self, AttachError};
+use super::bare::{Setup, Target};
 use super::scenario::Overrides;
 use super::show::{CompareArgs, HtmlArgs};
 use super::subject::{Attachment, LaunchMode};
@@ -42,6 +44,10 @@ pub(crate) enum Command {
     /// Runs the steady scenario at rising numbers of calls, on a fresh service each time
     #[command(after_help = EXIT_CODES)]
     Scale(ScaleArgs),
+    /// Measures another bridge by the same calls: any program that listens on $LISTEN_PORT for
+    /// Twilio's streams and joins an agent at $AGENT_URL for each
+    #[command(after_help = EXIT_CODES)]
+    Bare(BareArgs),
     /// Makes one HTML page, with plots, of what --json wrote
     Html(HtmlArgs),
     /// Compares two files that --json wrote
@@ -77,6 +83,9 @@ pub(crate) struct RunArgs {
     launch: LaunchArgs,
     #[command(flatten)]
     attach: AttachArgs,
+    /// Also measures what merely moving the bytes costs, before and after the service.
+    #[arg(long, value_name = "WHAT", conflicts_with = "target")]
+    pub(crate) reference: Option<Comparison>,
 }
 
 /// What a test at several sizes is told.
@@ -99,6 +108,49 @@ pub(crate) struct ScaleArgs {
     /// Writes the results here as one HTML page with plots.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+}
+
+/// What the measurement of another bridge is told.
+#[derive(Clone, Debug, Args)]
+#[group(skip)]
+pub(crate) struct BareArgs {
+    /// Its command line, for a shell.
+    #[arg(long, value_name = "COMMAND", required_unless_present = "haproxy")]
+    command: Option<String>,
+    /// Measures HAProxy instead, which merely moves the bytes.
+    #[arg(long, conflicts_with = "command")]
+    haproxy: bool,
+    /// Calls at a time.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    calls: u32,
+    /// How long to measure once all calls are up.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// Runs it on these processors only, such as 0 or 0-3; needs taskset.
+    #[arg(long, value_name = "LIST", value_parser = cpu_list)]
+    service_cpus: Option<String>,
+    /// Writes the results here as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl BareArgs {
+    /// What is measured, and how much of it.
+    pub(crate) fn plan(&self) -> (Target, Setup) {
+        let target = match &self.command {
+            Some(command) => Target::Bridge { command: command.clone() },
+            None => Target::Haproxy,
+        };
+        let time = Duration::from_secs(self.seconds);
+        (target, Setup { calls: self.calls, time, cpus: self.service_cpus.clone() })
+    }
+}
+
+/// What the service is compared with in the same run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Comparison {
+    /// A plain TCP proxy that moves the same messages, on the same processors.
+    Haproxy,
 }
 
 /// The service that a test starts.
@@ -255,6 +307,11 @@ mod tests {
             "loadtest --target http://127.0.0.1 --api-key x",
             "loadtest --listen 10.0.0.1",
             "loadtest --target http://127.0.0.1 --ultravox-port 65535",
+            "loadtest --reference nginx",
+            "loadtest --reference haproxy --target http://127.0.0.1",
+            "loadtest bare",
+            "loadtest bare --haproxy --command x",
+            "loadtest bare --haproxy --calls 0",
             "loadtest scale --calls 50,0",
             "loadtest --calls 5 html report.json --out report.html",
             "loadtest html report.json",
@@ -283,6 +340,20 @@ mod tests {
         assert!(matches!(page, Command::Html(_)));
         let compared = parse("loadtest compare before.json after.json --html page.html");
         assert!(matches!(compared.expect("valid"), Command::Compare(_)));
+    }
+
+    #[test]
+    fn a_bridge_is_a_command_and_a_proxy_is_none() {
+        let of = |line| match parse(line).expect(line) {
+            Command::Bare(args) => args.plan(),
+            other => panic!("{other:?}"),
+        };
+        let (target, setup) = of("loadtest bare --command bridge --calls 7 --service-cpus 1");
+        assert!(matches!(target, Target::Bridge { command } if command == "bridge"));
+        assert_eq!((setup.calls, setup.time), (7, Duration::from_secs(30)));
+        assert_eq!(setup.cpus.as_deref(), Some("1"));
+        assert!(matches!(of("loadtest bare --haproxy").0, Target::Haproxy));
+        assert_eq!(run("loadtest --reference haproxy").reference, Some(Comparison::Haproxy));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 mod args;
 mod attach;
+mod bare;
 mod bottleneck;
 mod caller;
 mod campaign;
@@ -54,7 +55,7 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Command, RunArgs, ScaleArgs};
+use args::{BareArgs, Command, Comparison, RunArgs, ScaleArgs};
 use compare::Verdict;
 use show::CompareArgs;
 
@@ -82,6 +83,7 @@ pub fn main() -> ExitCode {
     let verdict = match args::parse() {
         Command::Run(args) => runtime.block_on(run_one(&args)),
         Command::Scale(args) => runtime.block_on(run_several(&args)),
+        Command::Bare(args) => runtime.block_on(run_bare(&args)),
         Command::Scenarios { name } => show_scenarios(name.as_deref()),
         Command::Html(args) => show::html(&args).map(|()| true).map_err(Into::into),
         Command::Compare(args) => compare_two(&args),
@@ -99,13 +101,27 @@ pub fn main() -> ExitCode {
 
 async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
     let scenario = scenario::find(&args.scenario)?.with(args.overrides());
-    let report = run::run(&scenario, &args.mode()?).await?;
+    let mode = args.mode()?;
+    let report = match args.reference {
+        None => run::run(&scenario, &mode).await?,
+        Some(Comparison::Haproxy) => run::run_between_proxies(&scenario, &mode).await?,
+    };
     output::show(&report.table());
     if let Some(path) = &args.json {
         report.write(path).map_err(|error| unwritten(path, &error))?;
     }
     if let Some(path) = &args.html {
         std::fs::write(path, html::page(&report)).map_err(|error| unwritten(path, &error))?;
+    }
+    Ok(report.failures.is_empty())
+}
+
+async fn run_bare(args: &BareArgs) -> Result<bool, NoVerdict> {
+    let (target, setup) = args.plan();
+    let report = run::until_told_to_stop(bare::measure(&target, &setup)).await??;
+    output::show(&report.table());
+    if let Some(path) = &args.json {
+        report.write(path).map_err(|error| unwritten(path, &error))?;
     }
     Ok(report.failures.is_empty())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attach::{AttachError, Target, ULTRAVOX_KEY, check_listen};
+use super::bare::{self, BareError};
 use super::caller::Caller;
 use super::drive::Test;
 use super::gauge::GaugeError;
@@ -43,17 +44,46 @@ pub(crate) enum RunError {
     Proc(#[from] io::Error),
     #[error("no HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    #[error("the reference: {0}")]
+    Bare(#[from] BareError),
     #[error("interrupted")]
     Interrupted,
 }
 
 /// Runs a test; whatever stops it, a service of our own is stopped too.
 pub(crate) async fn run(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError> {
+    until_told_to_stop(test(scenario, mode)).await?
+}
+
+/// Runs a test, and before and after it the same calls through a plain proxy on the same processors.
+pub(crate) async fn run_between_proxies(
+    scenario: &Scenario,
+    mode: &LaunchMode,
+) -> Result<Report, RunError> {
+    let LaunchMode::Own { cpus, .. } = mode else { return run(scenario, mode).await };
+    let side = || {
+        progress(&format!("HAProxy, {} calls", scenario.calls));
+        bare::side(scenario.calls, Duration::from_secs(scenario.seconds), cpus.as_deref())
+    };
+    until_told_to_stop(async {
+        let before = side().await?;
+        let mut report = test(scenario, mode).await?;
+        let after = side().await?;
+        for problem in before.failures.iter().chain(&after.failures) {
+            report.warnings.push(format!("HAProxy: {problem}"));
+        }
+        report.reference = Some(bare::combine(&before, &after, &report.service_cpu)?);
+        Ok(report)
+    })
+    .await?
+}
+
+/// Does something unless this process is told to stop; what it started is dropped then.
+pub(crate) async fn until_told_to_stop<T>(work: impl Future<Output = T>) -> Result<T, RunError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let begun_at = jiff::Timestamp::now().to_string();
     tokio::select! {
-        report = test(scenario, mode) => report.map(|report| Report { begun_at, ..report }),
+        done = work => Ok(done),
         _ = terminate.recv() => Err(RunError::Interrupted),
         _ = interrupt.recv() => Err(RunError::Interrupted),
     }
@@ -103,7 +133,8 @@ async fn test(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError
         view: view.clone(),
         next: 0,
     };
+    let begun_at = jiff::Timestamp::now().to_string();
     let mut test = Test { scenario, mode, view, http, caller, subject };
     test.look_first().await?;
-    test.run().await
+    Ok(Report { begun_at, ..test.run().await? })
 }

@@ -14,7 +14,7 @@ mod call_run;
 mod callbacks;
 mod faults;
 mod handle;
-mod handshake;
+pub(crate) mod handshake;
 mod inbox;
 mod interpreter;
 pub mod level;
@@ -32,7 +32,7 @@ pub mod twiml;
 mod uplink;
 pub mod validator;
 mod webhook;
-mod wire;
+pub(crate) mod wire;
 mod world;
 mod xml;
 
