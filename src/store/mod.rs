@@ -25,6 +25,7 @@ mod nodes;
 #[cfg(test)]
 mod plans;
 mod pools;
+mod recipient_rows;
 mod recipients;
 mod removal;
 mod reseal;
@@ -52,7 +53,7 @@ pub use error::StoreError;
 pub use idempotency::{Claim, IDEMPOTENCY_LIFE, IdempotentRequest};
 pub use journal::Journal;
 use pools::{Pools, in_time, on_pool};
-pub use recipients::{
+pub use recipient_rows::{
     Claimed, ClaimedCall, NewRecipient, RecipientRow, ScheduledRecipient, SettledCall, Settlement,
 };
 pub use removal::Removed;
