@@ -7,6 +7,8 @@
 //!
 //! The same measurement, small, is a test of the service: see `tests/it/api_bench.rs`.
 
+#[path = "../shared/database.rs"]
+mod database;
 mod measure;
 
 use std::fs::File;

@@ -1,8 +1,5 @@
 //! Measures what a large campaign takes, and how full a busy one keeps its limit.
 
-#[path = "../database.rs"]
-mod database;
-
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -15,7 +12,7 @@ use loadtest::twilio::{CallerScript, PhoneBehaviour, SimTwilio, TwilioOptions};
 use loadtest::ultravox::{SimUltravox, UltravoxOptions};
 use serde_json::{Value, json};
 
-pub(crate) use database::Database;
+pub(crate) use crate::database::Database;
 
 /// Longest wait for anything that must happen.
 const LIMIT: Duration = Duration::from_secs(1_800);

@@ -33,8 +33,9 @@ use super::settings::CampaignSettings;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
-/// Recipients that are read, or stored, at a time.
-const PAGE: u32 = 5_000;
+/// Recipients that are read at a time: few enough that what they pass through takes little memory,
+/// however large the campaign is.
+const PAGE: u32 = 500;
 const BATCH: usize = 200;
 
 /// The rules of a campaign cannot be read.

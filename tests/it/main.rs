@@ -16,6 +16,8 @@ mod cli_dnc;
 mod cli_key;
 mod cli_openapi;
 mod conversation;
+#[path = "../../benches/shared/database.rs"]
+mod database;
 mod demo;
 mod docs;
 mod doctor;

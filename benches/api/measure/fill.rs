@@ -3,8 +3,8 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor, SqliteConnection};
 
-use super::database::Home;
 use super::history::{History, Known};
+use crate::database::Home;
 
 /// Puts a history into a database whose schema is there already.
 pub(super) async fn fill(home: &Home, calls: u32, agent: &str) -> Known {

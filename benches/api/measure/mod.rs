@@ -3,8 +3,6 @@
 //! The service runs on the current actix system; requests come from threads of their own, so that
 //! they are late only when the service is.
 
-#[path = "../../database.rs"]
-mod database;
 mod fill;
 mod history;
 mod load;
@@ -14,7 +12,7 @@ mod service;
 
 use std::sync::Arc;
 
-pub(crate) use database::Database;
+pub(crate) use crate::database::Database;
 pub(crate) use report::Report;
 
 use report::RouteReport;

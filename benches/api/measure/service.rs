@@ -11,7 +11,7 @@ use loadtest::twilio::{PhoneBehaviour, PhoneOutcome, SimTwilio, TwilioOptions};
 use loadtest::ultravox::{SimUltravox, UltravoxOptions};
 use serde_json::{Value, json};
 
-use super::database::Home;
+use crate::database::Home;
 
 /// Longest wait for calls to end and their rows to be written.
 const LIMIT: Duration = Duration::from_secs(60);
