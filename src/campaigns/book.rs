@@ -36,6 +36,7 @@ const LAST_RETRY: Duration = Duration::from_secs(5);
 /// Recipients that are read at a time: few enough that what they pass through takes little memory,
 /// however large the campaign is.
 const PAGE: u32 = 500;
+/// Recipients that are settled in one transaction.
 const BATCH: usize = 200;
 
 /// The rules of a campaign cannot be read.
@@ -84,7 +85,8 @@ impl Book {
             on_break: settings.origin.on_break(),
         };
         let mut hours = ZoneGroups::new(settings.hours.clone());
-        let (mut waiting, mut calling) = (Vec::new(), Vec::new());
+        let everybody = usize::try_from(campaign.recipients).unwrap_or_default();
+        let (mut waiting, mut calling) = (Vec::with_capacity(everybody), Vec::new());
         for state in [RecipientState::Waiting, RecipientState::Calling] {
             let mut after = 0;
             loop {

@@ -23,8 +23,9 @@ use super::recipient_rows::{
 };
 use super::rows::Row;
 
-/// Rows of one transaction: few enough that it is over in milliseconds and others get their turn.
-const BATCH: usize = 500;
+/// Rows of one transaction: few enough that it is over in milliseconds, others get their turn, and what
+/// is bound takes little memory.
+const BATCH: usize = 100;
 
 const COUNT: &str = "INSERT INTO campaign_counts (campaign_id, name, count) VALUES ($1, $2, $3) \
      ON CONFLICT (campaign_id, name) DO UPDATE SET count = campaign_counts.count + excluded.count";

@@ -107,6 +107,7 @@ impl<H: Hours> Scheduler<H> {
         }
         match input {
             Input::Recipients(recipients) => {
+                self.queue.make_room(recipients.len());
                 recipients.into_iter().for_each(|recipient| self.queue.push(now, recipient));
             }
             Input::Placed(seq) => self.placed(seq),

@@ -54,6 +54,11 @@ impl Queue {
         *self = Queue::default();
     }
 
+    /// Takes the memory for so many more at once, in the place of ever larger tables.
+    pub(super) fn make_room(&mut self, recipients: usize) {
+        self.waiting.reserve(recipients);
+    }
+
     /// Has somebody wait who does not wait yet.
     pub(super) fn push(&mut self, now: Timestamp, recipient: Recipient) {
         let Recipient { seq, due, .. } = recipient;
