@@ -18,8 +18,8 @@ async fn a_bridge_that_gives_back_every_frame_loses_none() {
     let (hang_up, stop) = tokio::sync::watch::channel(false);
     let seen = Arc::new(Seen::default());
     let stream = phone::open(&url, 7).await.expect("a stream");
-    let call = tokio::spawn(phone::talk(stream, probe.phone(), seen.clone(), stop));
     probe.measure(true);
+    let call = tokio::spawn(phone::talk(stream, probe.phone(), seen.clone(), stop));
     while probe.to_phone().in_order < 20 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -29,9 +29,10 @@ async fn a_bridge_that_gives_back_every_frame_loses_none() {
     }
     hang_up.send_replace(true);
     call.await.expect("the phone hangs up");
+    probe.measure(false);
     let counts = probe.to_phone();
     assert_eq!((counts.lost(), counts.out_of_order, counts.damaged), (0, 0, 0), "{counts:?}");
-    assert!(probe.delay_to_phone().len() >= 20);
+    assert_eq!(probe.delay_to_phone().len(), counts.in_order);
     assert_eq!(seen.refused.load(Ordering::Relaxed), 0);
     assert_eq!(seen.ended.load(Ordering::Relaxed), 0);
 }
