@@ -18,8 +18,9 @@ pub struct TlsSetupError(String);
 
 /// A client configuration that trusts the machine's roots and `extra_roots`.
 ///
-/// Sessions are resumed, also where hundreds of calls begin at once: see [`Sessions`]. A machine without roots is not an error: plain `http` and `ws` work on it, and
-/// every TLS connection is refused with the reason.
+/// Sessions are resumed, also where hundreds of calls begin at once: see `tls_sessions`. A machine
+/// without roots is not an error: plain `http` and `ws` work on it, and every TLS connection is
+/// refused with the reason.
 pub fn client_config(
     extra_roots: &[CertificateDer<'static>],
 ) -> Result<Arc<ClientConfig>, TlsSetupError> {
