@@ -7,7 +7,7 @@
 //!
 //! The same measurement, small, is a test of the service: see `tests/it/api_bench.rs`.
 
-#[path = "../shared/database.rs"]
+#[path = "../common/database.rs"]
 mod database;
 mod measure;
 

@@ -3,7 +3,7 @@
 //! The real service between simulated vendors, in one process with them: on SQLite, and on PostgreSQL
 //! as well when `--database` or `TEST_POSTGRES_URL` names a server. Nothing here judges; the same measurement, small, is a test of the service: see `tests/it/campaign_bench.rs`.
 
-#[path = "../shared/database.rs"]
+#[path = "../common/database.rs"]
 mod database;
 mod measure;
 

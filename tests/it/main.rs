@@ -16,7 +16,7 @@ mod cli_dnc;
 mod cli_key;
 mod cli_openapi;
 mod conversation;
-#[path = "../../benches/shared/database.rs"]
+#[path = "../../benches/common/database.rs"]
 mod database;
 mod demo;
 mod docs;
