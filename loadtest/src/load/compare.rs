@@ -223,6 +223,9 @@ struct Figures<'a> {
     all: Vec<Compared>,
 }
 
+/// A figure that not every test has.
+type Known = fn(&Report) -> Option<f64>;
+
 impl Figures<'_> {
     /// A figure that is the better the less it is.
     fn less(&mut self, name: &'static str, unit: Unit, noise: Noise, of: fn(&Report) -> f64) {
@@ -230,30 +233,24 @@ impl Figures<'_> {
         self.all.push(Compared { name, unit, before, after, change: change(before, after, noise) });
     }
 
-    fn less_if_known(
-        &mut self,
-        name: &'static str,
-        unit: Unit,
-        noise: Noise,
-        of: fn(&Report) -> Option<f64>,
-    ) {
-        if let (Some(before), Some(after)) = (of(self.before), of(self.after)) {
-            let change = change(before, after, noise);
-            self.all.push(Compared { name, unit, before, after, change });
-        }
+    fn less_if_known(&mut self, name: &'static str, unit: Unit, noise: Noise, of: Known) {
+        self.if_known(name, unit, of, |before, after| change(before, after, noise));
     }
 
     /// A figure that is the better the more it is.
-    fn more_if_known(
+    fn more_if_known(&mut self, name: &'static str, unit: Unit, noise: Noise, of: Known) {
+        self.if_known(name, unit, of, |before, after| change(after, before, noise));
+    }
+
+    fn if_known(
         &mut self,
         name: &'static str,
         unit: Unit,
-        noise: Noise,
-        of: fn(&Report) -> Option<f64>,
+        of: Known,
+        change: impl Fn(f64, f64) -> Change,
     ) {
         if let (Some(before), Some(after)) = (of(self.before), of(self.after)) {
-            let change = change(after, before, noise);
-            self.all.push(Compared { name, unit, before, after, change });
+            self.all.push(Compared { name, unit, before, after, change: change(before, after) });
         }
     }
 

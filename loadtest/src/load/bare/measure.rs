@@ -16,9 +16,10 @@ use super::program::Program;
 use crate::load::check::{self, Observed};
 use crate::load::figures::Percentiles;
 use crate::load::limits;
+use crate::load::machine::Machine;
 use crate::load::probe::Probe;
 use crate::load::proc::{CpuTime, Process};
-use crate::load::report::{Cpu, Level, Report, delays_are_trusted};
+use crate::load::report::{Cpu, Distribution, FORMAT, Level, Report, delays_are_trusted};
 use crate::load::scenario::{Expect, FRAME, Losses};
 
 /// From the last call coming up to the beginning of the measurement.
@@ -94,6 +95,7 @@ struct Moment {
 
 impl Bare<'_> {
     async fn run(&mut self) -> Result<Report, BareError> {
+        let begun_at = jiff::Timestamp::now().to_string();
         // What the first connection allocates is no call's.
         sleep(Duration::from_millis(200)).await;
         let idle = self.program.group().read()?;
@@ -142,7 +144,11 @@ impl Bare<'_> {
         };
         let expect = Expect { lost_to_agent: Losses::Fail, lost_to_phone: Losses::Fail };
         let full = after.program;
+        let (delay_to_agent, delay_to_phone) = (probe.delay_to_agent(), probe.delay_to_phone());
         Ok(Report {
+            format: FORMAT,
+            begun_at,
+            machine: Machine::this(),
             scenario: self.program.name().to_owned(),
             calls,
             placed: self.setup.calls.into(),
@@ -154,8 +160,9 @@ impl Bare<'_> {
             generator_cpu: cpu(after.generator.since(before.generator)),
             generator_lateness: lateness,
             delays_trusted: delays_are_trusted(&lateness),
-            delay_phone_to_agent: Percentiles::of(&probe.delay_to_agent()),
-            delay_agent_to_phone: Percentiles::of(&probe.delay_to_phone()),
+            delay_phone_to_agent: Percentiles::of(&delay_to_agent),
+            delay_agent_to_phone: Percentiles::of(&delay_to_phone),
+            distribution: Distribution::of(&delay_to_agent, &delay_to_phone),
             memory_bytes: Level::new(
                 idle.resident_bytes,
                 full.resident_bytes,
