@@ -143,6 +143,7 @@ impl Application {
         let context = web::Data::new(build_context(&config, store, address, vitals)?);
         let server = server::prepare(&config, listener, context.clone())?;
         context.store.register(context.node, Timestamp::now()).await?;
+        actix_web::rt::spawn(context.store.clone().keep_log_short());
         actix_web::rt::spawn(recovery::beat(context.clone()));
         actix_web::rt::spawn(api::settle_agents(context.clone()));
         actix_web::rt::spawn(api::watch_vitals(context.clone()));
@@ -199,6 +200,11 @@ impl Application {
     pub async fn drain(&self, grace: Duration) {
         // An error means that it has stopped already.
         let _ = self.service.send(Drain { grace }).await;
+    }
+
+    /// Closes the database, which a service that has stopped needs no more.
+    pub async fn close(self) {
+        self.context.store.close().await;
     }
 
     /// Cuts the grace of a drain short.

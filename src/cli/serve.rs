@@ -63,5 +63,6 @@ pub(super) async fn run(config: Config) -> ExitCode {
         () = app.drain(grace) => {}
         () = hurry => {}
     }
+    app.close().await;
     ExitCode::SUCCESS
 }

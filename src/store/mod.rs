@@ -12,6 +12,7 @@ mod call_lists;
 mod calls;
 mod campaigns;
 mod check;
+mod checkpoint;
 mod companies;
 mod dialling;
 mod directory;

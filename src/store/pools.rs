@@ -23,8 +23,12 @@ const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A whole operation. A network that swallows packets without a word shows itself only here.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads of SQLite run beside each other and beside the one writer.
-const SQLITE_READERS: u32 = 4;
+/// Reads of SQLite run beside each other and beside the one writer; one of them may be a checkpoint.
+const SQLITE_READERS: u32 = 5;
+
+/// How many pages of 4 KiB SQLite's log may have before a commit waits until they are in the
+/// database: 64 MiB. It comes to that only when checkpoints never find a moment without a commit.
+const SQLITE_LOG_PAGES: &str = "16384";
 
 /// Per node. A request holds a connection for a few milliseconds, so this is some thousand
 /// requests a second, and ten nodes still fit PostgreSQL's default of 100 connections.
@@ -183,6 +187,7 @@ async fn connect_sqlite(url: &str) -> Result<Pools, StoreError> {
         .disable_statement_logging()
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Normal)
+        .pragma("wal_autocheckpoint", SQLITE_LOG_PAGES)
         .foreign_keys(true)
         .busy_timeout(SQLITE_BUSY_TIMEOUT);
     let failed = |source| StoreError::Connect { database: file.clone(), source };

@@ -53,6 +53,8 @@ async fn a_program_without_calls_stops_at_once() {
     program.signal("TERM");
     assert_eq!(program.exit_code().await, Some(0));
     assert!(program.log().contains("stopped"));
+    let log = world.folder().join("callspan.db-wal");
+    assert!(!log.exists(), "the database is one file again, fit to be copied");
     world.finish().await;
 }
 

@@ -5,6 +5,7 @@ mod call_lists;
 mod calls;
 mod campaigns;
 mod check;
+mod checkpoint;
 mod companies;
 mod db;
 mod dialling;
