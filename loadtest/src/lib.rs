@@ -7,5 +7,6 @@
 pub mod audio;
 mod crew;
 pub mod load;
+pub mod tls;
 pub mod twilio;
 pub mod ultravox;

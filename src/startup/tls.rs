@@ -50,17 +50,12 @@ pub(super) fn server_config(files: &TlsFiles) -> Result<ServerConfig, Certificat
 mod tests {
     use std::io;
 
-    use base64::Engine as _;
+    use loadtest::tls::Authority;
     use rustls::pki_types::ServerName;
     use rustls::{ClientConnection, HandshakeKind, ServerConnection};
 
     use super::*;
     use crate::clients::client_config;
-
-    fn pem(label: &str, der: &[u8]) -> String {
-        let body = base64::engine::general_purpose::STANDARD.encode(der);
-        format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
-    }
 
     /// Carries bytes both ways until neither side has more to say.
     fn converse(client: &mut ClientConnection, server: &mut ServerConnection) {
@@ -86,15 +81,13 @@ mod tests {
 
     #[test]
     fn connections_after_the_first_are_resumed_however_many_begin_at_once() -> io::Result<()> {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
-            .map_err(io::Error::other)?;
+        let authority = Authority::new().map_err(io::Error::other)?;
         let folder = tempfile::tempdir()?;
-        let [cert, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
-        std::fs::write(&cert, pem("CERTIFICATE", made.cert.der()))?;
-        std::fs::write(&key, pem("PRIVATE KEY", &made.signing_key.serialize_der()))?;
+        let [(_, cert), (_, key), _] =
+            authority.environment(folder.path()).map_err(io::Error::other)?;
         let server = server_config(&TlsFiles { cert, key }).map_err(io::Error::other)?;
         let server = Arc::new(server);
-        let client = client_config(&[made.cert.der().clone()]).map_err(io::Error::other)?;
+        let client = client_config(&[authority.certificate().clone()]).map_err(io::Error::other)?;
         let begin = |count: usize| -> Vec<_> {
             let pair = || {
                 let name = ServerName::try_from("localhost").expect("a name");

@@ -8,7 +8,7 @@ use callspan::clients::{
     AgentConnector, AgentSocketError, UltravoxClient, agent_socket, client_config,
 };
 use futures_util::{SinkExt, StreamExt};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use loadtest::tls::Authority;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -108,24 +108,10 @@ async fn a_server_that_is_not_there_may_be_tried_again() {
     }
 }
 
-/// A certificate for `localhost` that no machine trusts, and a server that shows it.
-fn certificate() -> (CertificateDer<'static>, TlsAcceptor) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let certificate = made.cert.der().clone();
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .expect("a server config");
-    (certificate, TlsAcceptor::from(Arc::new(config)))
-}
-
 #[actix_web::test]
 async fn tls_is_checked_before_anything_is_sent() {
-    let (root, acceptor) = certificate();
+    let authority = Authority::new().expect("an authority");
+    let acceptor = TlsAcceptor::from(authority.peers().expect("a certificate").server());
     let (listener, address) = listener().await;
     let address = address.replace("127.0.0.1", "localhost");
     actix_web::rt::spawn(async move {
@@ -140,8 +126,9 @@ async fn tls_is_checked_before_anything_is_sent() {
         }
     });
 
-    let trusting = AgentConnector::with_tls(client_config(&[root]).expect("TLS"))
-        .with_timeouts(PATIENT, PATIENT);
+    let trusting =
+        AgentConnector::with_tls(client_config(&[authority.certificate().clone()]).expect("TLS"))
+            .with_timeouts(PATIENT, PATIENT);
     let socket = trusting.connect(&url("wss", &address), "v").await.expect("joined");
     socket.close(1000).await.expect("both say goodbye");
 

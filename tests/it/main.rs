@@ -36,6 +36,7 @@ mod process;
 mod reconcile;
 mod slow_peers;
 mod stream_end;
+mod tls;
 mod two_nodes;
 mod vendors;
 mod webhooks;

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::Request;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 use url::Url;
 
 use crate::load::private;
+use crate::tls::{self, Tls};
 
 /// A media socket.
 pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -48,7 +50,9 @@ impl HandshakeError {
 
 /// How a media socket is connected.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Line<'a> {
+    /// Whom it trusts, unless it is whomever the machine trusts.
+    pub(crate) tls: Option<&'a Tls>,
     /// Size of the receive buffer, unless the system is to choose.
     pub(crate) receive_buffer: Option<usize>,
     /// Connects to loopback and private addresses only.
@@ -62,7 +66,7 @@ pub(crate) async fn open(
     url: &str,
     signature: Option<&str>,
     headers: &[(String, String)],
-    line: Line,
+    line: Line<'_>,
 ) -> Result<Socket, HandshakeError> {
     let opening = connect_and_upgrade(url, signature, headers, line);
     tokio::time::timeout(line.patience, opening)
@@ -74,7 +78,7 @@ async fn connect_and_upgrade(
     raw_url: &str,
     signature: Option<&str>,
     headers: &[(String, String)],
-    line: Line,
+    line: Line<'_>,
 ) -> Result<Socket, HandshakeError> {
     let malformed =
         |why: &dyn std::fmt::Display| HandshakeError::new(31_923, format!("{raw_url}: {why}"));
@@ -114,7 +118,8 @@ async fn connect_and_upgrade(
         // Each frame goes out at once.
         .write_buffer_size(0)
         .max_message_size(Some(16 * 1024 * 1024));
-    let (socket, _) = client_async_tls_with_config(request, tcp, Some(config), None)
+    let connector = line.tls.map(|tls| Connector::Rustls(tls.client()));
+    let (socket, _) = client_async_tls_with_config(request, tcp, Some(config), connector)
         .await
         .map_err(|error| describe(raw_url, &error))?;
     Ok(socket)
@@ -149,8 +154,17 @@ fn describe(url: &str, error: &Error) -> HandshakeError {
             what: format!("{url} answered {} instead of 101", response.status()),
         },
         Error::Tls(_) => HandshakeError::new(31_910, format!("{url}: {error}")),
+        _ if tls::cause(error).is_some() => HandshakeError::new(31_910, format!("{url}: {error}")),
         Error::Url(_) => HandshakeError::new(31_923, format!("{url}: {error}")),
         _ => HandshakeError::new(31_920, format!("{url}: {error}")),
+    }
+}
+
+/// How TLS came about on it, if it did.
+pub(crate) fn kind(socket: &Socket) -> Option<HandshakeKind> {
+    match socket.get_ref() {
+        MaybeTlsStream::Rustls(tls) => tls.get_ref().1.handshake_kind(),
+        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::faults::CallbackFaults;
 use super::phone::PhoneBehaviour;
 use crate::load::Probe;
+use crate::tls::Tls;
 
 /// Setup of [`SimTwilio`](super::SimTwilio). The defaults suit tests: no rate limit, phones that
 /// answer at once, `ws://` allowed, everything recorded.
@@ -15,6 +16,9 @@ pub struct TwilioOptions {
     pub listen: IpAddr,
     /// The REST API's port; 0 for any free one.
     pub port: u16,
+    /// Serves the REST API over TLS, and trusts its authority with webhooks and media sockets; when
+    /// `None`, the API is plain HTTP, and the authorities of the machine are trusted.
+    pub tls: Option<Tls>,
     /// Webhooks and media sockets go to loopback and private addresses only, whatever their URLs
     /// say: load is for one's own machines.
     pub private_only: bool,
@@ -54,6 +58,7 @@ impl Default for TwilioOptions {
         TwilioOptions {
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
+            tls: None,
             private_only: false,
             account: AccountOptions::default(),
             phone: PhoneBehaviour::default(),

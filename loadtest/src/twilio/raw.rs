@@ -39,7 +39,7 @@ impl RawStream {
         let headers: Vec<_> =
             headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let patience = Duration::from_secs(10);
-        let line = Line { receive_buffer: None, private_only: false, patience };
+        let line = Line { tls: None, receive_buffer: None, private_only: false, patience };
         let socket = handshake::open(url, signature.as_deref(), &headers, line).await?;
         Ok(RawStream { socket })
     }

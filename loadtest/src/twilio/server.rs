@@ -21,6 +21,7 @@ use super::phone::PhoneBehaviour;
 use super::rest;
 use super::world::{CallbackRecord, Refusal, RestRequest, World};
 use crate::crew::Crew;
+use crate::tls::{Handshakes, Tls};
 
 /// A simulated Twilio. Clones are handles to the same one; it ends with the last of them, or with
 /// [`shutdown`](Self::shutdown).
@@ -76,7 +77,7 @@ impl SimTwilio {
         let crew = Arc::new(Crew::start("twilio-calls", options.threads)?);
         let (stop, stopped) = oneshot::channel();
         let (ready, started) = std::sync::mpsc::channel();
-        let for_calls = crew.clone();
+        let (for_calls, tls) = (crew.clone(), options.tls.clone());
         let thread =
             std::thread::Builder::new().name("sim-twilio".to_owned()).spawn(move || {
                 actix_rt::System::new().block_on(async move {
@@ -91,8 +92,11 @@ impl SimTwilio {
                     })
                     .workers(1)
                     .disable_signals()
-                    .on_connect(rest::remember_connection)
-                    .listen(listener);
+                    .on_connect(rest::remember_connection);
+                    let server = match tls {
+                        Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()),
+                        None => server.listen(listener),
+                    };
                     let server = match server {
                         Ok(server) => server.run(),
                         Err(error) => {
@@ -127,7 +131,14 @@ impl SimTwilio {
     /// others.
     #[must_use]
     pub fn api_url(&self) -> String {
-        format!("http://{}", self.address)
+        let letter = Tls::letter(self.world.options.tls.as_ref());
+        format!("http{letter}://{}", self.address)
+    }
+
+    /// TLS handshakes of media sockets so far.
+    #[must_use]
+    pub fn handshakes(&self) -> Handshakes {
+        self.world.handshakes.read()
     }
 
     /// The first account's SID.

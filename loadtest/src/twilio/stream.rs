@@ -209,11 +209,14 @@ async fn open(
     };
     let options = &world.options;
     let line = Line {
+        tls: options.tls.as_ref(),
         receive_buffer: options.receive_buffer_bytes,
         private_only: options.private_only,
         patience: options.handshake_timeout,
     };
-    handshake::open(url, signature.as_deref(), &[], line).await
+    let socket = handshake::open(url, signature.as_deref(), &[], line).await?;
+    world.handshakes.note(handshake::kind(&socket));
+    Ok(socket)
 }
 
 const BROKEN_PIPE: &str = "Stream - Connection - Broken Pipe";

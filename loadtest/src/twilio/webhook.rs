@@ -12,6 +12,7 @@ use super::call::lock;
 use super::faults::SignatureFault;
 use super::signature;
 use crate::load::private;
+use crate::tls::{self, Tls};
 
 /// No webhook takes longer than this, whatever its overrides say.
 const HARD_CAP: Duration = Duration::from_secs(15);
@@ -88,23 +89,22 @@ impl Overrides {
 #[derive(Default)]
 pub(crate) struct Webhooks {
     private_only: bool,
+    tls: Option<Tls>,
     clients: Mutex<HashMap<Duration, reqwest::Client>>,
 }
 
 impl Webhooks {
     /// Sends to loopback and private addresses only, if `private_only`.
-    pub(crate) fn new(private_only: bool) -> Self {
-        Webhooks { private_only, clients: Mutex::default() }
+    pub(crate) fn new(private_only: bool, tls: Option<Tls>) -> Self {
+        Webhooks { private_only, tls, clients: Mutex::default() }
     }
 
     fn client(&self, connect: Duration) -> reqwest::Client {
         let mut clients = lock(&self.clients);
         let client = clients.entry(connect).or_insert_with(|| {
-            let builder = reqwest::Client::builder()
-                .connect_timeout(connect)
-                .http1_only()
-                .tcp_nodelay(true)
-                .no_proxy();
+            let builder = self.tls.as_ref().map_or_else(reqwest::Client::builder, Tls::http_client);
+            let builder =
+                builder.connect_timeout(connect).http1_only().tcp_nodelay(true).no_proxy();
             // A redirect could lead anywhere.
             let builder = match self.private_only {
                 true => builder
@@ -231,6 +231,7 @@ fn signature_header(
 
 fn no_answer(url: &str, error: &reqwest::Error) -> NoAnswer {
     let code = match error {
+        e if matches!(tls::cause(e), Some(rustls::Error::InvalidCertificate(_))) => 11_237,
         e if e.is_redirect() => 11_215,
         e if e.is_connect() => 11_205,
         _ => 11_200,

@@ -17,6 +17,7 @@ use super::phone::PhoneBehaviour;
 use super::status::Direction;
 use super::webhook::Webhooks;
 use crate::crew::Crew;
+use crate::tls::HandshakeCount;
 
 /// A request to the REST API.
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub(crate) struct World {
     pub(crate) webhooks: Webhooks,
     pub(crate) live_calls: AtomicUsize,
     pub(crate) live_streams: AtomicUsize,
+    /// Those of media sockets.
+    pub(crate) handshakes: HandshakeCount,
     default_phone: Mutex<PhoneBehaviour>,
     callback_faults: Mutex<CallbackFaults>,
     accounts: Mutex<Vec<Arc<Account>>>,
@@ -121,9 +124,10 @@ impl World {
         World {
             runtime,
             crew,
-            webhooks: Webhooks::new(options.private_only),
+            webhooks: Webhooks::new(options.private_only, options.tls.clone()),
             live_calls: AtomicUsize::new(0),
             live_streams: AtomicUsize::new(0),
+            handshakes: HandshakeCount::default(),
             default_phone: Mutex::new(options.phone.clone()),
             callback_faults: Mutex::new(options.callbacks.clone()),
             accounts: Mutex::new(vec![Arc::new(Account::new(options.account.clone()))]),

@@ -28,7 +28,7 @@ use super::{
     shared::Shared,
     socket::{Socket, reset_on_drop},
 };
-use crate::crew::Crew;
+use crate::{crew::Crew, tls};
 
 /// Many calls on one thread want small buffers; a frame of audio is 320 bytes.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -82,8 +82,16 @@ enum Visitor {
     Rejected(u16, &'static str),
 }
 
-async fn admit(shared: Arc<Shared>, mut stream: TcpStream) {
+async fn admit(shared: Arc<Shared>, tcp: TcpStream) {
     let open = Counted::new(shared.clone());
+    if let Err(error) = tcp.set_nodelay(true) {
+        tracing::warn!(%error, "a socket may be slow");
+    }
+    let secured = tls::accept(tcp, shared.options.tls.as_ref(), &shared.handshakes).await;
+    let mut stream = match secured {
+        Ok(stream) => stream,
+        Err(error) => return tracing::warn!(%error, "TLS failed on a join socket: {error}"),
+    };
     let fault = shared.join_fault();
     match &fault {
         Some(JoinFault::Reset) => return reset_on_drop(&stream),
@@ -95,9 +103,6 @@ async fn admit(shared: Arc<Shared>, mut stream: TcpStream) {
         }
         Some(JoinFault::Slow(delay)) => tokio::time::sleep(*delay).await,
         Some(JoinFault::Refuse(_) | JoinFault::Close(_)) | None => {}
-    }
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::warn!(%error, "a socket may be slow");
     }
     let mut visitor = None;
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);

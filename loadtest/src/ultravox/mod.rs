@@ -45,7 +45,7 @@ pub use script::{AgentScript, HangUpWhen, Line, Pacing, Then, Turn};
 pub use shared::{RecordedRequest, Violation};
 pub use webhooks::{Delivery, Webhook};
 
-use crate::crew::Crew;
+use crate::{crew::Crew, tls::Handshakes};
 use shared::Shared;
 
 /// How long the last requests may take to be dropped.
@@ -104,7 +104,7 @@ impl SimUltravox {
 
     /// What a company's `apiurl` is to be: `{api_url}/api/calls` creates a call.
     pub fn api_url(&self) -> String {
-        format!("http://{}", self.shared.rest_at)
+        self.shared.rest_url()
     }
 
     /// The one key it accepts: 8 characters, a dot, and 32 more.
@@ -208,6 +208,11 @@ impl SimUltravox {
     /// Open connections to join sockets.
     pub fn live_sockets(&self) -> usize {
         *self.shared.live_sockets.borrow()
+    }
+
+    /// TLS handshakes of join sockets so far.
+    pub fn handshakes(&self) -> Handshakes {
+        self.shared.handshakes.read()
     }
 
     /// Waits until no connection to a join socket is open.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::script::{AgentScript, HangUpWhen, Pacing};
 use crate::audio::DetectorSettings;
 use crate::load::Probe;
+use crate::tls::Tls;
 
 /// How a simulated Ultravox behaves.
 #[derive(Clone, Debug)]
@@ -18,6 +19,9 @@ pub struct UltravoxOptions {
     pub port: u16,
     /// The join sockets' port; 0 for any free one.
     pub join_port: u16,
+    /// Serves its REST API and its join sockets over TLS, and tells webhooks over it; plain TCP when
+    /// `None`.
+    pub tls: Option<Tls>,
     /// The only key it accepts; a random one when `None`.
     pub api_key: Option<String>,
     /// What agents do, unless a call is given a script of its own.
@@ -73,6 +77,7 @@ impl Default for UltravoxOptions {
             listen: Ipv4Addr::LOCALHOST.into(),
             port: 0,
             join_port: 0,
+            tls: None,
             api_key: None,
             script: AgentScript::demo(),
             pacing: Pacing::default(),

@@ -30,6 +30,7 @@ pub(crate) async fn serve(
     tell: mpsc::Sender<std::io::Result<ServerHandle>>,
     alive: mpsc::Sender<()>,
 ) {
+    let tls = shared.options.tls.clone();
     let app = move || {
         App::new()
             .app_data(web::Data::from(shared.clone()))
@@ -38,7 +39,11 @@ pub(crate) async fn serve(
             .default_service(web::to(answer))
     };
     let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(0);
-    match server.listen(listener) {
+    let listening = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls.server_config()),
+        None => server.listen(listener),
+    };
+    match listening {
         Ok(server) => {
             let server = server.run();
             // Whoever starts the server waits for this.

@@ -20,6 +20,7 @@ use super::{
     settings::CallSettings,
     webhooks::{Delivery, Mail, Webhook},
 };
+use crate::tls::{HandshakeCount, Tls};
 
 /// Something the service did that it must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) rest_at: SocketAddr,
     pub(crate) join_at: SocketAddr,
     pub(crate) live_sockets: watch::Sender<usize>,
+    /// Those of join sockets.
+    pub(crate) handshakes: HandshakeCount,
     /// The sockets' runtime, which also ends calls that nobody joins and delivers webhooks.
     pub(crate) runtime: Handle,
     pub(crate) mail: Mail,
@@ -100,6 +103,7 @@ impl Shared {
             rest_at,
             join_at,
             live_sockets: watch::Sender::new(0),
+            handshakes: HandshakeCount::default(),
             runtime,
             mail: Mail::default(),
             deliveries: watch::Sender::new(Vec::new()),
@@ -121,6 +125,16 @@ impl Shared {
             created: watch::Sender::new(()),
             options,
         }
+    }
+
+    /// The address of the REST API, without a slash at the end.
+    pub(crate) fn rest_url(&self) -> String {
+        format!("http{}://{}", Tls::letter(self.options.tls.as_ref()), self.rest_at)
+    }
+
+    fn join_url(&self, id: &str, door: &str) -> String {
+        let letter = Tls::letter(self.options.tls.as_ref());
+        format!("ws{letter}://{}/calls/{id}/{door}", self.join_at)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -177,7 +191,7 @@ impl Shared {
             _ => "webrtc",
         };
         let call = Arc::new(CallState::new(NewCall {
-            join_url: format!("ws://{}/calls/{id}/{door}", self.join_at),
+            join_url: self.join_url(&id, door),
             id: id.clone(),
             request,
             prior: prior.map(|prior| prior.id.clone()),

@@ -10,23 +10,24 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Error, Message},
 };
 
+use crate::tls::{Stream, tcp_of};
+
 type Received = Option<Result<Message, Error>>;
 
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Stream>,
     outgoing: VecDeque<Message>,
     unflushed: bool,
 }
 
 impl Socket {
-    pub(crate) fn new(stream: WebSocketStream<TcpStream>) -> Self {
+    pub(crate) fn new(stream: WebSocketStream<Stream>) -> Self {
         Socket { stream, outgoing: VecDeque::new(), unflushed: false }
     }
 
@@ -82,8 +83,8 @@ impl Socket {
 }
 
 /// Makes a connection end in a reset when it is dropped.
-pub(crate) fn reset_on_drop(stream: &TcpStream) {
-    if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+pub(crate) fn reset_on_drop(stream: &Stream) {
+    if let Err(error) = socket2::SockRef::from(tcp_of(stream)).set_linger(Some(Duration::ZERO)) {
         tracing::warn!(%error, "a connection cannot be reset");
     }
 }

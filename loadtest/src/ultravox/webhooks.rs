@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 
 use super::{call::CallState, record, shared::Shared};
+use crate::tls::Tls;
 
 /// Deliveries of one event at most.
 const ATTEMPTS: u32 = 10;
@@ -17,7 +18,7 @@ const ATTEMPTS: u32 = 10;
 /// Where an account wants to be told of its calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
-    /// An `http` URL.
+    /// An `http` or `https` URL.
     pub url: String,
     /// Each signs every delivery.
     pub secrets: Vec<String>,
@@ -43,11 +44,12 @@ pub(crate) struct Mail {
 }
 
 impl Mail {
-    fn client(&self) -> &reqwest::Client {
+    fn client(&self, tls: Option<&Tls>) -> &reqwest::Client {
         self.client.get_or_init(|| {
             // Somebody else may have chosen a provider already, and one is as good as another.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            reqwest::Client::new()
+            let builder = tls.map_or_else(reqwest::Client::builder, Tls::http_client);
+            builder.build().expect("the options of the client are constant")
         })
     }
 }
@@ -105,7 +107,7 @@ async fn post(shared: &Shared, to: &Webhook, message: &Value) -> Option<u16> {
         to.secrets.iter().map(|secret| signature(secret, &body, &timestamp)).collect();
     let request = shared
         .mail
-        .client()
+        .client(shared.options.tls.as_ref())
         .post(&to.url)
         .timeout(Duration::from_secs(10))
         .header("Content-Type", "application/json")

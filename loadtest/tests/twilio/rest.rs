@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use callspan_loadtest::tls::Authority;
 use callspan_loadtest::twilio::{
-    AccountOptions, CallStatus, PhoneBehaviour, RestFault, RestOperation, TwilioOptions,
+    AccountOptions, CallStatus, PhoneBehaviour, RestFault, RestOperation, SimTwilio, TwilioOptions,
 };
 use serde_json::Value;
 
@@ -242,4 +243,18 @@ async fn what_is_fetched_may_lag_behind() {
     let (_, page) = service.get(&format!("/2010-04-01/Accounts/{account}/Calls.json")).await;
     assert_eq!(page["calls"][0]["status"], "queued");
     assert!(call.status_since(CallStatus::Queued) <= call.status_since(CallStatus::Ringing));
+}
+
+#[actix_web::test]
+async fn a_request_over_tls_is_answered_or_cut_off_like_any_other() {
+    let tls = Authority::new().and_then(|authority| authority.peers()).expect("a certificate");
+    let twilio = SimTwilio::start(TwilioOptions { tls: Some(tls.clone()), ..silent() });
+    let twilio = twilio.expect("a free port");
+    let http = tls.http_client().no_proxy().build().expect("a client");
+    let (sid, token) = (twilio.account_sid(), twilio.auth_token());
+    let url = format!("{}/2010-04-01/Accounts/{sid}.json", twilio.api_url());
+    let ask = || http.get(&url).basic_auth(sid, Some(token)).send();
+    twilio.fail_next(None, RestFault::Drop);
+    ask().await.expect_err("it is cut off");
+    assert_eq!(ask().await.expect("an answer").status(), 200);
 }

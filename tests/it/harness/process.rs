@@ -1,7 +1,7 @@
 //! The real program as a process of its own, between simulated peers.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use actors::call::CallStatus;
 use actors::ids::{CallId, CallSid};
 use callspan::secrets::key_file;
 use callspan::store::{CallRow, Store};
+use loadtest::tls::Authority;
 use loadtest::twilio::{SimCall, SimTwilio, TwilioOptions};
 use loadtest::ultravox::{AgentScript, SimAgentCall, SimUltravox, UltravoxOptions};
 use serde_json::json;
@@ -26,6 +27,8 @@ pub(crate) struct World {
     pub(crate) ultravox: SimUltravox,
     folder: TempDir,
     port: u16,
+    scheme: &'static str,
+    http: reqwest::Client,
     settings: Vec<(&'static str, String)>,
 }
 
@@ -37,20 +40,36 @@ impl World {
     pub(crate) fn with_twilio(change: impl FnOnce(&mut TwilioOptions)) -> Self {
         let mut options = TwilioOptions { verb_time: 0.0, ..TwilioOptions::default() };
         change(&mut options);
-        let agents = UltravoxOptions::with_script(AgentScript::Manual);
+        World::between(options, UltravoxOptions::with_script(AgentScript::Manual))
+    }
+
+    pub(crate) fn between(twilio: TwilioOptions, ultravox: UltravoxOptions) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         World {
-            twilio: SimTwilio::start(options).expect("a simulated Twilio"),
-            ultravox: SimUltravox::start(agents).expect("a simulated Ultravox"),
+            twilio: SimTwilio::start(twilio).expect("a simulated Twilio"),
+            ultravox: SimUltravox::start(ultravox).expect("a simulated Ultravox"),
             folder: tempfile::tempdir().expect("a folder"),
             // Closed again right away: the next program takes the same port as the one before.
             port: free.local_addr().expect("an address").port(),
+            scheme: "http",
+            http: reqwest::Client::new(),
             settings: Vec::new(),
         }
     }
 
     pub(crate) fn set(mut self, name: &'static str, value: &str) -> Self {
         self.settings.push((name, value.to_owned()));
+        self
+    }
+
+    /// The program serves TLS by a certificate of this authority, which it trusts, as its clients do.
+    pub(crate) fn with_tls_of(mut self, authority: &Authority) -> Self {
+        let files = authority.environment(self.folder()).expect("certificates");
+        let text = |path: PathBuf| path.display().to_string();
+        self.settings.extend(files.map(|(name, path)| (name, text(path))));
+        let tls = authority.peers().expect("a certificate");
+        self.http = tls.http_client().build().expect("a client");
+        self.scheme = "https";
         self
     }
 
@@ -64,7 +83,7 @@ impl World {
 
     /// Where the program is, once it runs.
     pub(crate) fn public_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Runs a command beside the program, with its settings and these, to its end.
@@ -116,7 +135,7 @@ impl World {
         let log = Log::default();
         log.follow(child.stdout.take().expect("a pipe"));
         log.follow(child.stderr.take().expect("a pipe"));
-        Program { child, log, base: self.public_url(), http: reqwest::Client::new() }
+        Program { child, log, base: self.public_url(), http: self.http.clone() }
     }
 
     /// Starts the program and waits until it is ready.

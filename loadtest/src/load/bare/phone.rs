@@ -31,7 +31,7 @@ pub(crate) struct Seen {
 
 /// Opens the stream of call number `n`.
 pub(crate) async fn open(url: &str, n: u32) -> Result<(Socket, Wire), HandshakeError> {
-    let line = Line { receive_buffer: None, private_only: true, patience: PATIENCE };
+    let line = Line { tls: None, receive_buffer: None, private_only: true, patience: PATIENCE };
     let mut socket = handshake::open(url, None, &[], line).await?;
     let mut wire = Wire::new(&sid("MZ", n), &sid("AC", 0), &sid("CA", n));
     for message in [Wire::connected(), wire.start(&[])] {

@@ -11,9 +11,11 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Extensions;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE};
+use actix_web::rt::net::TcpStream;
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +37,8 @@ struct Connection(socket2::Socket);
 
 /// Keeps what is needed to cut a connection off.
 pub(crate) fn remember_connection(connection: &dyn Any, data: &mut Extensions) {
-    let Some(tcp) = connection.downcast_ref::<actix_web::rt::net::TcpStream>() else { return };
+    let tls = connection.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+    let Some(tcp) = tls.or_else(|| connection.downcast_ref::<TcpStream>()) else { return };
     match socket2::SockRef::from(tcp).try_clone() {
         Ok(socket) => {
             data.insert(Connection(socket));

@@ -29,7 +29,7 @@ pub(super) fn page(asked: &Asked<'_>, path: &str, results: Vec<Value>) -> Result
             query.append_pair(name, value);
         }
         query.append_pair("cursor", &cursor.to_string());
-        format!("http://{}{path}?{}", asked.shared.rest_at, query.finish())
+        format!("{}{path}?{}", asked.shared.rest_url(), query.finish())
     };
     let next = (start + size < total).then(|| link(start + size));
     let previous = (start > 0).then(|| link(start.saturating_sub(size)));
