@@ -16,6 +16,7 @@ use super::metrics::value_of;
 use super::output::{progress, show};
 use super::private::{self, NotPrivate};
 use super::service::environment;
+use crate::tls;
 use crate::twilio::{SimCall, SimTwilio};
 use crate::ultravox::SimUltravox;
 
@@ -71,6 +72,11 @@ pub(crate) enum AttachError {
     Target(io::Error),
     #[error("there is no API key: set {KEY_VARIABLE}, or write the key to standard input")]
     NoKey,
+    #[error(
+        "{url} is not to be trusted: {problem}; SSL_CERT_FILE names a file with the authorities to \
+         trust"
+    )]
+    Untrusted { url: String, problem: String },
     #[error("{url} did not answer within {} minutes", READY_LIMIT.as_secs() / 60)]
     NotReady { url: String },
     #[error(
@@ -142,8 +148,12 @@ impl Target {
         let began = Instant::now();
         loop {
             let answer = http.get(&url).timeout(Duration::from_secs(5)).send().await;
-            if answer.is_ok_and(|answer| answer.status().is_success()) {
-                return Ok(());
+            match &answer {
+                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Err(error) if let Some(problem) = tls::cause(error) => {
+                    return Err(AttachError::Untrusted { url, problem: problem.to_string() });
+                }
+                _ => {}
             }
             if began.elapsed() > READY_LIMIT {
                 return Err(AttachError::NotReady { url });
@@ -194,6 +204,8 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::twilio::TwilioOptions;
+    use crate::ultravox::UltravoxOptions;
 
     #[test]
     fn the_environment_wins_over_standard_input_and_a_key_is_never_shown() {
@@ -212,6 +224,21 @@ mod tests {
         for address in ["0.0.0.0", "::", "8.8.8.8"] {
             assert!(check_listen(address.parse().expect(address)).is_err(), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_target_that_is_not_trusted_is_not_waited_for() {
+        let [its, ours] = [(); 2].map(|()| tls::Authority::new().expect("an authority"));
+        let tls = Some(its.peers().expect("a certificate"));
+        let ultravox = UltravoxOptions { tls, ..UltravoxOptions::for_load() };
+        let ultravox = SimUltravox::start(ultravox).expect("a simulated Ultravox");
+        let twilio = SimTwilio::start(TwilioOptions::default()).expect("a simulated Twilio");
+        let url = Url::parse(&ultravox.api_url()).expect("a URL");
+        let target = Target::new(&url, ApiKey::new("secret")).await.expect("loopback");
+        let http = ours.peers().expect("a certificate").http_client().build().expect("a client");
+        let error = target.wait_until_ready(&http, 1, (&twilio, &ultravox)).await;
+        let error = error.expect_err("it is another authority's").to_string();
+        assert!(error.contains("UnknownIssuer") && error.contains("SSL_CERT_FILE"), "{error}");
     }
 
     #[tokio::test]
