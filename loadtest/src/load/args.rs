@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use url::Url;
 
 use super::attach::{self, AttachError};
 use super::bare::{Setup, Target};
+use super::reference::Against;
 use super::scenario::Overrides;
 use super::show::{CompareArgs, HtmlArgs};
 use super::subject::{Attachment, LaunchMode};
@@ -83,9 +84,9 @@ pub(crate) struct RunArgs {
     launch: LaunchArgs,
     #[command(flatten)]
     attach: AttachArgs,
-    /// Also measures what merely moving the bytes costs, before and after the service.
-    #[arg(long, value_name = "WHAT", conflicts_with = "target")]
-    pub(crate) reference: Option<Comparison>,
+    /// Also measures this, before and after the service, for half the time each.
+    #[arg(long, value_name = "WHAT", conflicts_with = "target", requires_if("plain", "tls"))]
+    pub(crate) reference: Option<Against>,
 }
 
 /// What a test at several sizes is told.
@@ -146,13 +147,6 @@ impl BareArgs {
     }
 }
 
-/// What the service is compared with in the same run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Comparison {
-    /// A plain TCP proxy that moves the same messages, on the same processors.
-    Haproxy,
-}
-
 /// The service that a test starts.
 #[derive(Clone, Debug, Args)]
 struct LaunchArgs {
@@ -162,6 +156,11 @@ struct LaunchArgs {
     /// Runs the service on these processors only, such as 0 or 0-3; needs taskset.
     #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     service_cpus: Option<String>,
+    /// Encrypts all that goes to the service and comes from it, both legs of the media among it, with
+    /// certificates of an authority that is made for the test. Not for --target: its phones' leg is
+    /// encrypted when its address is https (SSL_CERT_FILE names whom to trust), its agents' is not.
+    #[arg(long)]
+    tls: bool,
 }
 
 /// The service that runs already.
@@ -173,7 +172,7 @@ struct AttachArgs {
     /// token of its /metrics, if it asks for one, from LOADTEST_METRICS_TOKEN. The environment that
     /// the service needs is printed.
     #[arg(long, value_name = "URL", value_parser = target)]
-    #[arg(conflicts_with_all = ["callspan", "service_cpus"])]
+    #[arg(conflicts_with_all = ["callspan", "service_cpus", "tls"])]
     target: Option<Url>,
     /// Where the simulated vendors listen: an address of this machine that the service can reach.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1", requires = "target")]
@@ -231,7 +230,7 @@ impl LaunchArgs {
         let beside = || Ok(std::env::current_exe()?.with_file_name("callspan"));
         let path = self.callspan.clone().map_or_else(beside, Ok);
         let program = path.and_then(|path| path.canonicalize()).map_err(LaunchError::NoBinary)?;
-        Ok(LaunchMode::Own { program, cpus: self.service_cpus.clone() })
+        Ok(LaunchMode::Own { program, cpus: self.service_cpus.clone(), tls: self.tls })
     }
 }
 
@@ -309,6 +308,8 @@ mod tests {
             "loadtest --target http://127.0.0.1 --ultravox-port 65535",
             "loadtest --reference nginx",
             "loadtest --reference haproxy --target http://127.0.0.1",
+            "loadtest --reference plain",
+            "loadtest --tls --target https://127.0.0.1",
             "loadtest bare",
             "loadtest bare --haproxy --command x",
             "loadtest bare --haproxy --calls 0",
@@ -353,7 +354,17 @@ mod tests {
         assert_eq!((setup.calls, setup.time), (7, Duration::from_secs(30)));
         assert_eq!(setup.cpus.as_deref(), Some("1"));
         assert!(matches!(of("loadtest bare --haproxy").0, Target::Haproxy));
-        assert_eq!(run("loadtest --reference haproxy").reference, Some(Comparison::Haproxy));
+        assert_eq!(run("loadtest --reference haproxy").reference, Some(Against::Haproxy));
+    }
+
+    #[test]
+    fn tls_is_compared_with_what_there_is_without_it() {
+        let args = run("loadtest --tls --reference plain");
+        assert_eq!((args.launch.tls, args.reference), (true, Some(Against::Plain)));
+        assert!(run("loadtest --tls --reference haproxy").launch.tls);
+        assert!(!run("loadtest").launch.tls);
+        let refused = parse("loadtest --tls --target https://127.0.0.1").expect_err("refused");
+        assert!(refused.to_string().contains("'--tls' cannot be used with"), "{refused}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::figures::Percentiles;
+use super::reference::Against;
 use super::report::Report;
 use super::units::{Unit, short};
 
@@ -172,7 +173,10 @@ fn figures(before: &Report, after: &Report) -> Vec<Compared> {
     });
     found.less("CPU per frame", Unit::Micros, STEADY, |r| r.service_cpu.us_per_frame);
     found.less_if_known("CPU per frame, over byte proxy", Unit::Times, STEADY, |r| {
-        Some(r.reference.as_ref()?.ratio)
+        ratio(r, Against::Haproxy)
+    });
+    found.less_if_known("CPU per frame, over plain TCP", Unit::Times, STEADY, |r| {
+        ratio(r, Against::Plain)
     });
     found.less("memory per call", Unit::Bytes, Noise { share: 0.05, at_least: 1_024.0 }, |r| {
         r.memory_bytes.per_call
@@ -202,6 +206,11 @@ fn figures(before: &Report, after: &Report) -> Vec<Compared> {
         Some(r.campaign?.mean_occupancy)
     });
     found.all
+}
+
+fn ratio(report: &Report, against: Against) -> Option<f64> {
+    let reference = report.reference.as_ref()?;
+    (reference.against == against).then_some(reference.ratio)
 }
 
 fn to_agent(report: &Report) -> Percentiles {
@@ -373,6 +382,22 @@ mod tests {
             assert!(comparison.obstacles[0].contains(why), "{:?}", comparison.obstacles);
             assert!(comparison.table().ends_with("no verdict"), "{why}");
         }
+    }
+
+    #[test]
+    fn what_tls_costs_is_a_ratio_and_no_regression() {
+        let comparison = Comparison::of(&example::report(), &example::over_tls());
+        assert_eq!(comparison.verdict(), Verdict::NotComparable);
+        let table = comparison.table();
+        assert!(table.contains("9.10 µs     11.4 µs     1.25"), "{table}");
+        assert!(
+            table.contains("The transport is another: plain TCP before, TLS after."),
+            "{table}"
+        );
+        assert!(!table.contains(", over"), "their references are not the same: {table}");
+        let twice = Comparison::of(&example::over_tls(), &example::over_tls());
+        assert_eq!(twice.verdict(), Verdict::Same);
+        assert!(twice.table().contains("CPU per frame, over plain TCP"), "{}", twice.table());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::outcome::RateStep;
 use super::output::progress;
 use super::plan::{self, Plan};
 use super::proc::Process;
-use super::report::{Level, Report};
+use super::report::{LegHandshakes, Level, Report};
 use super::run::RunError;
 use super::scenario::{FRAME, Scenario, Shape};
 use super::subject::{LaunchMode, Stopped, Subject};
@@ -96,6 +96,10 @@ impl Test<'_> {
         let mut report = measured.report(self.scenario, self.mode, &self.view.probe, &mut seen);
         report.startup_ms = self.subject.started_in().as_secs_f64() * 1_000.0;
         report.dropped_by_service = dropped;
+        report.handshakes = report.tls.then(|| LegHandshakes {
+            agents: self.view.ultravox.handshakes(),
+            phones: self.view.twilio.handshakes(),
+        });
         let full = samples.iter().max_by_key(|sample| sample.calls_up);
         let full = full.copied().unwrap_or_default();
         let idle = first.usage;

@@ -4,8 +4,10 @@ use super::figures::{Percentiles, per};
 use super::machine::Machine;
 use super::outcome::RateStep;
 use super::probe::{FrameCounts, histogram};
-use super::report::{Cpu, Distribution, FORMAT, Level, Reference, Report};
+use super::reference::{self, Against, Reference};
+use super::report::{Cpu, Distribution, FORMAT, LegHandshakes, Level, Report};
 use super::series::Sample;
+use crate::tls::Handshakes;
 
 /// A number between 0 and 1 that looks like chance and is none.
 fn chance(n: u64) -> f64 {
@@ -25,6 +27,19 @@ fn rounded(value: f64) -> f64 {
 /// 300 calls for 40 seconds.
 pub(crate) fn report() -> Report {
     at(300)
+}
+
+/// The same over TLS, between halves without it.
+pub(crate) fn over_tls() -> Report {
+    let plain = report();
+    let mut report = report();
+    report.tls = true;
+    report.service_cpu.us_per_frame *= 1.25;
+    let leg = |resumed| Handshakes { all: 300, resumed };
+    report.handshakes = Some(LegHandshakes { agents: leg(299), phones: leg(290) });
+    report.reference =
+        Some(reference::combine(Against::Plain, &plain, &plain, &report.service_cpu));
+    report
 }
 
 /// The same with so many calls, at about the same cost for each.
@@ -93,6 +108,7 @@ pub(crate) fn at(calls: u64) -> Report {
             cpu: cpu(8.43, 0.83),
             delay_round_trip: times(250.0, frames / 2),
             ratio: 1.08,
+            ..Reference::default()
         }),
         database_bytes_per_call: Some(1_420.0),
         samples: (1..=54).map(|second| sample(calls, second)).collect(),

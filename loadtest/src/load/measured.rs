@@ -59,9 +59,9 @@ impl Measured {
             None => all.sent,
         };
         seen.refusals = all.refusals;
-        let (target, service_cpus) = match mode {
-            LaunchMode::Own { cpus, .. } => (None, cpus.clone()),
-            LaunchMode::Attached(attachment) => (Some(attachment.url.to_string()), None),
+        let target = match mode {
+            LaunchMode::Own { .. } => None,
+            LaunchMode::Attached(attachment) => Some(attachment.url.to_string()),
         };
         let initiate_lateness = Percentiles::of(&all.lateness);
         let load = Load {
@@ -78,10 +78,11 @@ impl Measured {
             callspan_version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: Machine::this(),
             scenario: scenario.name.clone(),
+            tls: mode.is_tls(),
             target,
             seconds,
             machine_cpus,
-            service_cpus,
+            service_cpus: mode.cpus(),
             initiate_call: Percentiles::of(&all.times),
             initiate_lateness,
             placed: seen.calls_asked,

@@ -38,6 +38,7 @@ mod plan;
 pub(crate) mod private;
 mod probe;
 mod proc;
+mod reference;
 mod report;
 mod run;
 mod scale;
@@ -55,7 +56,7 @@ mod watch;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{BareArgs, Command, Comparison, RunArgs, ScaleArgs};
+use args::{BareArgs, Command, RunArgs, ScaleArgs};
 use compare::Verdict;
 use show::CompareArgs;
 
@@ -104,7 +105,7 @@ async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
     let mode = args.mode()?;
     let report = match args.reference {
         None => run::run(&scenario, &mode).await?,
-        Some(Comparison::Haproxy) => run::run_between_proxies(&scenario, &mode).await?,
+        Some(against) => run::run_between(&scenario, &mode, against).await?,
     };
     output::show(&report.table());
     if let Some(path) = &args.json {

@@ -13,7 +13,9 @@ use super::figures::{Percentiles, per};
 use super::machine::Machine;
 use super::outcome::{CampaignFigures, Interruptions, RateStep};
 use super::probe::{FrameCounts, TRUSTED_LATENESS};
+use super::reference::Reference;
 use super::series::Sample;
+use crate::tls::Handshakes;
 
 /// The version of the JSON; a part that changes its meaning raises it, a new one does not.
 pub(crate) const FORMAT: u32 = 1;
@@ -32,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// Whether both legs were encrypted.
     pub(crate) tls: bool,
+    /// Those of media sockets, if they were.
+    pub(crate) handshakes: Option<LegHandshakes>,
     /// The service somebody else started, if it was one.
     pub(crate) target: Option<String>,
     /// Most calls at a time.
@@ -66,7 +70,7 @@ pub(crate) struct Report {
     pub(crate) dropped_by_service: Vec<(String, f64)>,
     /// How long delays were, in detail.
     pub(crate) distribution: Distribution,
-    /// The cost of merely moving the bytes.
+    /// What something else cost in the same run.
     pub(crate) reference: Option<Reference>,
     /// By how much a call makes the database grow.
     pub(crate) database_bytes_per_call: Option<f64>,
@@ -82,19 +86,23 @@ pub(crate) struct Report {
     pub(crate) failures: Vec<String>,
 }
 
-/// The same frames through a plain TCP proxy, on the same machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// TLS handshakes of both legs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Reference {
-    /// Such as `HAProxy 2.6.12`.
-    pub(crate) name: String,
-    pub(crate) connections: u64,
-    pub(crate) seconds: f64,
-    pub(crate) frames_relayed: u64,
-    pub(crate) cpu: Cpu,
-    pub(crate) delay_round_trip: Percentiles,
-    /// What a frame costs the service, over what it costs the proxy.
-    pub(crate) ratio: f64,
+pub(crate) struct LegHandshakes {
+    /// Of the service with agents, whose client it is.
+    pub(crate) agents: Handshakes,
+    /// Of phones with the service.
+    pub(crate) phones: Handshakes,
+}
+
+impl LegHandshakes {
+    /// In words.
+    pub(crate) fn sentence(&self) -> String {
+        let leg =
+            |name, Handshakes { all, resumed }| format!("{name} {all}, of which {resumed} resumed");
+        format!("{}; {}", leg("agents", self.agents), leg("phones", self.phones))
+    }
 }
 
 /// Delays by quantile: which share of all frames took at most so many microseconds.

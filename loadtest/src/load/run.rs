@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::attach::{AttachError, Target, ULTRAVOX_KEY, check_listen};
-use super::bare::{self, BareError};
+use super::bare::{self, BareError, Setup};
 use super::caller::Caller;
 use super::drive::Test;
 use super::gauge::GaugeError;
@@ -15,12 +15,14 @@ use super::limits::{self, TooFewDescriptors};
 use super::output::progress;
 use super::private;
 use super::probe::Probe;
+use super::reference::{self, Against};
 use super::report::Report;
-use super::scenario::Scenario;
+use super::scenario::{Overrides, Scenario};
 use super::service::{Service, ServiceError};
 use super::setup;
 use super::subject::{Attachment, LaunchMode, Subject};
 use super::watch::{Tally, View};
+use crate::tls::{Authority, Tls, TlsError};
 use crate::twilio::SimTwilio;
 use crate::ultravox::SimUltravox;
 
@@ -44,6 +46,8 @@ pub(crate) enum RunError {
     Proc(#[from] io::Error),
     #[error("no HTTP client: {0}")]
     Client(#[from] reqwest::Error),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     #[error("the reference: {0}")]
     Bare(#[from] BareError),
     #[error("interrupted")]
@@ -55,27 +59,47 @@ pub(crate) async fn run(scenario: &Scenario, mode: &LaunchMode) -> Result<Report
     until_told_to_stop(test(scenario, mode)).await?
 }
 
-/// Runs a test, and before and after it the same calls through a plain proxy on the same processors.
-pub(crate) async fn run_between_proxies(
+/// Runs a test, and before and after it, for half the time each, what it is compared with: on the
+/// same processors, so that a machine that becomes slower or faster meanwhile is so for both.
+pub(crate) async fn run_between(
     scenario: &Scenario,
     mode: &LaunchMode,
+    against: Against,
 ) -> Result<Report, RunError> {
-    let LaunchMode::Own { cpus, .. } = mode else { return run(scenario, mode).await };
-    let side = || {
-        progress(&format!("HAProxy, {} calls", scenario.calls));
-        bare::side(scenario.calls, Duration::from_secs(scenario.seconds), cpus.as_deref())
-    };
     until_told_to_stop(async {
-        let before = side().await?;
+        let before = side(scenario, mode, against).await?;
         let mut report = test(scenario, mode).await?;
-        let after = side().await?;
+        let after = side(scenario, mode, against).await?;
+        let reference = reference::combine(against, &before, &after, &report.service_cpu);
         for problem in before.failures.iter().chain(&after.failures) {
-            report.warnings.push(format!("HAProxy: {problem}"));
+            report.warnings.push(format!("{}: {problem}", reference.name));
         }
-        report.reference = Some(bare::combine(&before, &after, &report.service_cpu)?);
+        report.reference = Some(reference);
         Ok(report)
     })
     .await?
+}
+
+/// One side of a comparison.
+async fn side(
+    scenario: &Scenario,
+    mode: &LaunchMode,
+    against: Against,
+) -> Result<Report, RunError> {
+    match against {
+        Against::Haproxy => {
+            progress(&format!("HAProxy, {} calls", scenario.calls));
+            let time = Duration::from_secs(scenario.seconds) / 2;
+            let setup = Setup { calls: scenario.calls, time, cpus: mode.cpus() };
+            Ok(bare::measure(&bare::Target::Haproxy, &setup).await?)
+        }
+        Against::Plain => {
+            progress(&format!("without TLS, {} calls", scenario.calls));
+            let seconds = Some((scenario.seconds / 2).max(1));
+            let half = scenario.clone().with(Overrides { seconds, ..Overrides::default() });
+            test(&half, &mode.plain()).await
+        }
+    }
 }
 
 /// Does something unless this process is told to stop; what it started is dropped then.
@@ -95,6 +119,11 @@ async fn test(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError
     let probe = Probe::with(setup::manner(scenario));
     let mut twilio = setup::twilio(scenario, &probe);
     let mut ultravox = setup::ultravox(scenario, &probe);
+    let authority = mode.is_tls().then(Authority::new).transpose()?;
+    let tls = authority.as_ref().map(Authority::peers).transpose()?;
+    // Streams that are not encrypted are refused then.
+    twilio.allow_ws = tls.is_none();
+    (twilio.tls, ultravox.tls) = (tls.clone(), tls.clone());
     if let LaunchMode::Attached(Attachment { listen, twilio_port, ultravox_port, .. }) = mode {
         check_listen(*listen).map_err(AttachError::Public)?;
         (twilio.listen, twilio.port) = (*listen, *twilio_port);
@@ -104,7 +133,8 @@ async fn test(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError
     }
     let twilio = SimTwilio::start(twilio).map_err(RunError::Simulators)?;
     let ultravox = SimUltravox::start(ultravox).map_err(RunError::Simulators)?;
-    let http = reqwest::Client::builder()
+    let http = tls.as_ref().map_or_else(reqwest::Client::builder, Tls::http_client);
+    let http = http
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Arc::new(private::Resolver))
@@ -112,8 +142,9 @@ async fn test(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError
         .build()?;
     let sims = (&twilio, &ultravox);
     let subject = match mode {
-        LaunchMode::Own { program, cpus } => {
-            let service = Service::start(program, cpus.as_deref(), calls, sims, &http).await?;
+        LaunchMode::Own { program, cpus, .. } => {
+            let (cpus, authority) = (cpus.as_deref(), authority.as_ref());
+            let service = Service::start(program, cpus, authority, calls, sims, &http).await?;
             let started = service.started_in().as_millis();
             progress(&format!("{}: ready after {started} ms", scenario.name));
             Subject::Own { service, program: program.clone() }

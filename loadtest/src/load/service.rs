@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::proc::Process;
+use crate::tls::{Authority, TlsError};
 use crate::twilio::SimTwilio;
 use crate::ultravox::SimUltravox;
 
@@ -37,6 +38,8 @@ pub(crate) enum ServiceError {
     #[error("the service did not stop within {} s of SIGTERM; its log ends with:\n{log}", LIMIT.as_secs())]
     NotStopped { log: String },
     #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
     Io(#[from] io::Error),
 }
 
@@ -50,17 +53,21 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts the service between the simulators and waits until it is ready.
+    /// Starts the service between the simulators and waits until it is ready. It serves TLS when
+    /// there is an authority for it, which is then the only one that it trusts.
     pub(crate) async fn start(
         program: &Path,
         cpus: Option<&str>,
+        authority: Option<&Authority>,
         calls: u32,
         (twilio, ultravox): (&SimTwilio, &SimUltravox),
         http: &reqwest::Client,
     ) -> Result<Self, ServiceError> {
         let folder = tempfile::Builder::new().prefix("callspan-loadtest-").tempdir()?;
         let address = free_address()?;
-        let base = format!("http://{address}");
+        let scheme = if authority.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{address}");
+        let files = authority.map(|authority| authority.environment(folder.path())).transpose()?;
 
         let mut command = match cpus {
             None => Command::new(program),
@@ -82,6 +89,7 @@ impl Service {
             .env("DATABASE_URL", sqlite_url(&database))
             .env("CALLSPAN_ADMIN_KEY", ADMIN_KEY)
             .envs(environment(calls, (twilio, ultravox)))
+            .envs(files.into_iter().flatten())
             .env("CALLSPAN_DRAIN_SECONDS", "5")
             .env("CALLSPAN_LOG_FORMAT", "json")
             .stdin(Stdio::null())

@@ -19,9 +19,35 @@ pub(crate) enum LaunchMode {
         program: PathBuf,
         /// Keeps it to these processors.
         cpus: Option<String>,
+        /// Encrypts whatever goes to it and comes from it.
+        tls: bool,
     },
     /// It runs already, or is about to.
     Attached(Attachment),
+}
+
+impl LaunchMode {
+    /// Whether both legs are encrypted. Those to somebody else's service are as it has them.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, LaunchMode::Own { tls: true, .. })
+    }
+
+    /// The processors it is kept to.
+    pub(crate) fn cpus(&self) -> Option<String> {
+        match self {
+            LaunchMode::Own { cpus, .. } => cpus.clone(),
+            LaunchMode::Attached(_) => None,
+        }
+    }
+
+    /// The same without TLS.
+    pub(crate) fn plain(&self) -> Self {
+        let mut plain = self.clone();
+        if let LaunchMode::Own { tls, .. } = &mut plain {
+            *tls = false;
+        }
+        plain
+    }
 }
 
 /// A service of somebody else's, and where the simulators are for it.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::figures::per;
 use super::outcome;
 use super::probe::TRUSTED_LATENESS;
+use super::reference::Against;
 use super::report::Report;
 
 impl Report {
@@ -21,7 +22,12 @@ impl Report {
             Some(cpus) => format!("service on processor {cpus} of {}", self.machine_cpus),
             None => format!("{} processors, shared with the generator", self.machine_cpus),
         };
-        writeln!(out, "{}: {} calls, {:.1} s, {on}", self.scenario, self.calls, self.seconds)?;
+        let over = if self.tls { ", both legs over TLS" } else { "" };
+        writeln!(
+            out,
+            "{}: {} calls, {:.1} s, {on}{over}",
+            self.scenario, self.calls, self.seconds
+        )?;
         if self.startup_ms > 0.0 {
             writeln!(out, "  start to ready          {:>10.0} ms", self.startup_ms)?;
         }
@@ -72,12 +78,20 @@ impl Report {
             "  generator               {:>10.2} µs a frame ({:.2} cores)",
             own.us_per_frame, own.cores
         )?;
+        if let Some(handshakes) = &self.handshakes {
+            writeln!(out, "  TLS handshakes of media sockets: {}", handshakes.sentence())?;
+        }
         if let Some(reference) = &self.reference {
-            writeln!(
+            write!(
                 out,
-                "  over {:<17}  {:>10.2} ×    ({:.2} µs a frame merely to move the bytes)",
+                "  over {:<17}  {:>10.2} ×    ({:.2} µs a frame ",
                 reference.name, reference.ratio, reference.cpu.us_per_frame,
             )?;
+            let kib = reference.memory_bytes_per_call / 1024.0;
+            match reference.against {
+                Against::Haproxy => writeln!(out, "merely to move the bytes)")?,
+                Against::Plain => writeln!(out, "and {kib:.1} KiB a call without TLS)")?,
+            }
         }
         // Whoever has no warnings is told at least this.
         if !self.delays_trusted && self.warnings.is_empty() {
@@ -153,5 +167,16 @@ mod tests {
         let table = report.table();
         assert!(table.contains("over HAProxy 2.6.12           1.08 ×    (8.43 µs"), "{table}");
         assert!(table.contains("\n  The machine was busy.\n"), "{table}");
+    }
+
+    #[test]
+    fn tls_is_told_with_its_handshakes_and_what_there_is_without_it() {
+        let table = crate::load::example::over_tls().table();
+        assert!(table.lines().next().expect("one").ends_with(", both legs over TLS"), "{table}");
+        let handshakes = "agents 300, of which 299 resumed; phones 300, of which 290 resumed";
+        assert!(table.contains(handshakes), "{table}");
+        let without = "over plain TCP                1.25 ×    (9.10 µs a frame and 31.2 KiB a call without TLS)";
+        assert!(table.contains(without), "{table}");
+        assert!(!crate::load::example::report().table().contains("TLS"));
     }
 }

@@ -14,14 +14,12 @@ mod measure;
 mod peer;
 mod phone;
 mod program;
-mod reference;
 #[cfg(test)]
 mod tests;
 
 use std::io;
 
 pub(crate) use measure::{Setup, Target, measure};
-pub(crate) use reference::{combine, side};
 
 use super::limits::TooFewDescriptors;
 use crate::twilio::HandshakeError;

@@ -8,6 +8,7 @@ use super::peer::{Part, Peers};
 use super::phone::{self, Seen};
 use super::*;
 use crate::load::Probe;
+use crate::load::reference::{Against, combine};
 
 /// A call of a second or so between a phone and a peer that plays the bridge's part.
 #[tokio::test]
@@ -56,7 +57,7 @@ async fn haproxy_moves_every_frame() {
     assert_eq!(report.failures, Vec::<String>::new());
     assert_eq!(report.calls, 3);
     assert!(report.frames_relayed > 0);
-    let both = combine(&report, &report, &report.service_cpu).expect("haproxy is there");
+    let both = combine(Against::Haproxy, &report, &report, &report.service_cpu);
     assert!(both.name.starts_with("HAProxy "), "{both:?}");
     assert_eq!(both.frames_relayed, 2 * report.frames_relayed);
 }

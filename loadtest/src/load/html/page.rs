@@ -6,6 +6,7 @@ use super::summary;
 use super::text::{escape, notes, table};
 use crate::load::figures::{Percentiles, per};
 use crate::load::outcome::RateStep;
+use crate::load::reference::Against;
 use crate::load::report::{Level, Report};
 use crate::load::units::{Unit, grouped, short};
 
@@ -131,8 +132,18 @@ fn reference(report: &Report) -> String {
     let row = |name: &str, unit: Unit, one: f64, other: f64| {
         vec![name.to_owned(), unit.show(one), unit.show(other), ratio(one, other)]
     };
-    let round_trip = report.delay_phone_to_agent.p50_us + report.delay_agent_to_phone.p50_us;
-    let trip = reference.delay_round_trip;
+    let beside = match reference.against {
+        Against::Haproxy => {
+            let there_and_back =
+                report.delay_phone_to_agent.p50_us + report.delay_agent_to_phone.p50_us;
+            let trip = reference.delay_round_trip.p50_us;
+            row("there and back, p50", Unit::Micros, there_and_back as f64, trip as f64)
+        }
+        Against::Plain => {
+            let ours = report.memory_bytes.per_call;
+            row("memory per call", Unit::Bytes, ours, reference.memory_bytes_per_call)
+        }
+    };
     let rows = [
         vec![
             "processor time per frame".to_owned(),
@@ -141,7 +152,7 @@ fn reference(report: &Report) -> String {
             Unit::Times.show(reference.ratio),
         ],
         row("processors kept busy", Unit::Cores, ours.cores, theirs.cores),
-        row("there and back, p50", Unit::Micros, round_trip as f64, trip.p50_us as f64),
+        beside,
         vec![
             "frames relayed".to_owned(),
             grouped(report.frames_relayed as f64, 0),
@@ -155,7 +166,11 @@ fn reference(report: &Report) -> String {
             String::new(),
         ],
     ];
-    table("Merely moving the bytes", &["", "callspan", &reference.name, "ratio"], &rows)
+    let title = match reference.against {
+        Against::Haproxy => "Merely moving the bytes",
+        Against::Plain => "The same without TLS",
+    };
+    table(title, &["", "callspan", &reference.name, "ratio"], &rows)
 }
 
 fn rates(report: &Report) -> String {
@@ -216,6 +231,16 @@ mod tests {
         let read: Report = serde_json::from_value(data(&page)).expect("a report");
         assert!(read == report, "what is embedded is the report");
         assert!(page.contains(">passed</strong>") && page.contains("1.08"), "{page}");
+    }
+
+    #[test]
+    fn tls_is_beside_what_there_is_without_it() {
+        let report = example::over_tls();
+        let page = page(&report);
+        well_formed(&page);
+        let read: Report = serde_json::from_value(data(&page)).expect("a report");
+        assert!(read == report, "what is embedded is the report");
+        assert!(page.contains("The same without TLS") && page.contains("plain TCP"), "{page}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a report comes to, in a few large figures and a sentence or two.
 
 use super::document::{Badge, Tile};
+use crate::load::reference::Against;
 use crate::load::report::Report;
 use crate::load::units::{Unit, grouped, short};
 
@@ -30,6 +31,9 @@ pub(super) fn about(report: &Report) -> Vec<String> {
     }
     first.push(format!("measured for {}", Unit::Seconds.show(report.seconds)));
     first.push(if report.tls { "both legs over TLS" } else { "without TLS" }.to_owned());
+    if let Some(handshakes) = &report.handshakes {
+        first.push(format!("handshakes: {}", handshakes.sentence()));
+    }
     let machine = report.machine.line();
     let machine = if machine.is_empty() && report.machine_cpus > 0 {
         format!("{} processors", report.machine_cpus)
@@ -72,7 +76,10 @@ pub(super) fn tiles(report: &Report) -> Vec<Tile> {
     }];
     if let Some(reference) = &report.reference {
         tiles.push(Tile {
-            name: "times the byte proxy",
+            name: match reference.against {
+                Against::Haproxy => "times the byte proxy",
+                Against::Plain => "times plain TCP",
+            },
             value: Unit::Times.show(reference.ratio),
             beside: format!(
                 "{} takes {}",
@@ -130,11 +137,7 @@ pub(super) fn sentence(report: &Report) -> String {
         Unit::Micros.show(report.service_cpu.us_per_frame)
     ));
     if let Some(reference) = &report.reference {
-        text.push_str(&format!(
-            ", {} times what {} needs to merely move its bytes",
-            short(reference.ratio),
-            reference.name
-        ));
+        text.push_str(&format!(", {} {}", short(reference.ratio), reference.in_words()));
     }
     let worst = report.delay_phone_to_agent.p99_us.max(report.delay_agent_to_phone.p99_us);
     if report.delays_trusted {
@@ -172,6 +175,16 @@ mod tests {
         assert_eq!(badge(&report), (Badge::Doubtful, "passed, generator overloaded"));
         report.failures.push("one frame was lost".into());
         assert_eq!(badge(&report).0, Badge::Bad);
+    }
+
+    #[test]
+    fn tls_is_told_with_what_it_costs() {
+        let report = example::over_tls();
+        let about = about(&report)[0].clone();
+        let told = "both legs over TLS · handshakes: agents 300, of which 299 resumed; phones 300";
+        assert!(about.contains(told), "{about}");
+        assert!(sentence(&report).contains(", 1.25 times what it costs without TLS; 99 of 100"));
+        assert!(tiles(&report).iter().any(|tile| tile.name == "times plain TCP"));
     }
 
     #[test]
