@@ -6,12 +6,14 @@
 //! the pump stands nothing that would copy it or wake another task.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use actix_codec::Framed;
 use actix_http::body::{self, MessageBody};
 use actix_http::h1::{Codec, Message};
-use actix_http::{Request, Response};
+use actix_http::{ConnectionType, Request, Response};
 use actix_service::IntoServiceFactory;
 use actix_service::boxed::{self, BoxServiceFactory};
 use actix_web::body::BoxBody;
@@ -79,7 +81,7 @@ where
                 async move {
                     match app.call(request).await {
                         Ok(response) => answer(framed, response.map_into_boxed_body()).await,
-                        Err(error) => answer_error(framed, &error).await,
+                        Err(error) => refuse(framed, error.error_response().into()).await,
                     }
                     Ok(())
                 }
@@ -95,10 +97,10 @@ async fn answer<C: Connection + 'static>(
 ) {
     let (request, mut response) = response.into_parts();
     drop(request);
-    let admitted = response.extensions_mut().remove::<Admitted>();
-    let sent = send(&mut framed, response.into()).await;
-    let Some(admitted) = admitted else { return };
-    if let Err(error) = sent {
+    let Some(admitted) = response.extensions_mut().remove::<Admitted>() else {
+        return refuse(framed, response.into()).await;
+    };
+    if let Err(error) = send(&mut framed, response.into()).await {
         let id = admitted.id;
         debug!(call.id = %id, %error, "the stream of call {id} was gone before it was let in");
         return admitted.ticket.reporter.over(EndReason::PhoneLost);
@@ -107,11 +109,16 @@ async fn answer<C: Connection + 'static>(
     let _ = actix_web::rt::spawn(admitted.pump(framed).run()).await;
 }
 
-async fn answer_error<C: Connection>(mut framed: Framed<C, Codec>, error: &Error) {
-    let response = error.error_response();
-    if let Err(error) = send(&mut framed, response.into()).await {
-        debug!(%error, "a request for an upgrade was not answered");
+/// Sends an answer that is the last on its connection, and says so: who would use it again might
+/// find it gone.
+async fn refuse<C: Connection>(mut framed: Framed<C, Codec>, mut response: Response<BoxBody>) {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    if let Err(error) = send(&mut framed, response).await {
+        return debug!(%error, "a request for an upgrade was not answered");
     }
+    let mut connection = framed.into_parts().io;
+    // Whoever has gone already needs no goodbye.
+    let _ = poll_fn(|cx| Pin::new(&mut connection).poll_shutdown(cx)).await;
 }
 
 async fn send<C: Connection>(

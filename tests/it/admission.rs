@@ -262,7 +262,9 @@ async fn what_is_no_websocket_gets_no_stream() {
     assert_eq!(Answer::to(plain).await.status, 426);
     let half = app.http.get(&path).header("X-Twilio-Signature", &signature);
     let half = half.header("Upgrade", "websocket").header("Connection", "Upgrade");
-    assert_eq!(Answer::to(half).await.status, 400);
+    let refusal = Answer::to(half).await;
+    assert_eq!(refusal.status, 400);
+    assert_eq!(refusal.header("connection"), Some("close"), "nothing more comes here");
     let other = app.http.get(&path).header("X-Twilio-Signature", &signature);
     assert_eq!(Answer::to(other.header("Upgrade", "h2c")).await.status, 400);
 
