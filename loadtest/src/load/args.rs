@@ -1,5 +1,6 @@
 //! The command line, and its bounds.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -127,7 +128,8 @@ pub(crate) struct BareArgs {
     /// How long to measure once all calls are up.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
-    /// Runs it on these processors only, such as 0 or 0-3; needs taskset.
+    /// Runs it on these processors only, such as 0 or 0-3, and the generator on the others, if there
+    /// are any; needs taskset.
     #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     service_cpus: Option<String>,
     /// Writes the results here as JSON.
@@ -153,7 +155,8 @@ struct LaunchArgs {
     /// The service's binary [default: the one beside this program].
     #[arg(long, value_name = "PATH")]
     callspan: Option<PathBuf>,
-    /// Runs the service on these processors only, such as 0 or 0-3; needs taskset.
+    /// Runs the service on these processors only, such as 0 or 0-3, and the generator on the others,
+    /// if there are any; needs taskset.
     #[arg(long, value_name = "LIST", value_parser = cpu_list)]
     service_cpus: Option<String>,
     /// Encrypts all that goes to the service and comes from it, both legs of the media among it, with
@@ -196,9 +199,9 @@ pub(crate) enum LaunchError {
     Attach(#[from] AttachError),
 }
 
-/// Reads the command line of this process; ends it when that makes no sense.
-pub(crate) fn parse() -> Command {
-    let Cli { command, run } = Cli::parse();
+/// Reads a command line; ends the process when that makes no sense.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Command {
+    let Cli { command, run } = Cli::parse_from(arguments);
     command.unwrap_or(Command::Run(run))
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use super::processors;
 use super::units::Unit;
 
 /// A machine, as far as it bears on speed.
@@ -23,7 +24,7 @@ impl Machine {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Machine {
             cpu: model(&read("/proc/cpuinfo")),
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cpus: processors::count(),
             memory_bytes: memory(&read("/proc/meminfo")),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
         }

@@ -8,6 +8,7 @@ use super::machine::Machine;
 use super::outcome::{CampaignFigures, Interruptions, RateStep};
 use super::probe::{Probe, Speech};
 use super::proc::CpuTime;
+use super::processors;
 use super::report::{Cpu, Distribution, FORMAT, Report, delays_are_trusted};
 use super::scenario::Scenario;
 use super::setup;
@@ -48,7 +49,7 @@ impl Measured {
         let (service_cpu, generator_cpu) =
             (cpu(after.usage.cpu.since(before.usage.cpu)), cpu(self.generator));
         let lateness = Percentiles::of(&probe.lateness());
-        let machine_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let machine_cpus = processors::count();
         if setup::manner(scenario).speech == Speech::Scripted {
             let (asked, times) = probe.interruptions();
             let times = Percentiles::of(&times);

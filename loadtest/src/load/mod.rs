@@ -38,6 +38,7 @@ mod plan;
 pub(crate) mod private;
 mod probe;
 mod proc;
+mod processors;
 mod reference;
 mod report;
 mod run;
@@ -53,8 +54,8 @@ mod table;
 mod units;
 mod watch;
 
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
 
 use args::{BareArgs, Command, RunArgs, ScaleArgs};
 use compare::Verdict;
@@ -63,25 +64,28 @@ use show::CompareArgs;
 pub(crate) use probe::{AgentProbe, PhoneProbe};
 pub use probe::{FrameCounts, Probe, TRUSTED_LATENESS};
 
+const PASSED: u8 = 0;
+const FAILED: u8 = 1;
 /// What could not be measured has not failed; scripts want to tell the two apart.
 const COULD_NOT_RUN: u8 = 2;
 
 /// Why there is no verdict, in words.
 type NoVerdict = Box<dyn std::error::Error>;
 
-/// Does what the command line says: 0 when all is well, 1 when the service failed the test or became
-/// worse, 2 when there was no test or no verdict.
+/// Does what a command line says, which begins with the program's name. Gives the exit code: 0 when
+/// all is well, 1 when the service failed the test or became worse, 2 when there was no test or no
+/// verdict. Ends the process when the command line is wrong, or asks for help.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     crate::twilio::install_crypto_provider();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::problem(&format!("no runtime: {error}"));
-            return ExitCode::from(COULD_NOT_RUN);
+            return COULD_NOT_RUN;
         }
     };
-    let verdict = match args::parse() {
+    let verdict = match args::parse(arguments) {
         Command::Run(args) => runtime.block_on(run_one(&args)),
         Command::Scale(args) => runtime.block_on(run_several(&args)),
         Command::Bare(args) => runtime.block_on(run_bare(&args)),
@@ -90,12 +94,12 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare_two(&args),
     };
     match verdict {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) if error.is::<NotComparable>() => ExitCode::from(COULD_NOT_RUN),
+        Ok(true) => PASSED,
+        Ok(false) => FAILED,
+        Err(error) if error.is::<NotComparable>() => COULD_NOT_RUN,
         Err(error) => {
             output::problem(&error.to_string());
-            ExitCode::from(COULD_NOT_RUN)
+            COULD_NOT_RUN
         }
     }
 }
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
 async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
     let scenario = scenario::find(&args.scenario)?.with(args.overrides());
     let mode = args.mode()?;
+    leave_room_for(mode.cpus())?;
     let report = match args.reference {
         None => run::run(&scenario, &mode).await?,
         Some(against) => run::run_between(&scenario, &mode, against).await?,
@@ -119,6 +124,7 @@ async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
 
 async fn run_bare(args: &BareArgs) -> Result<bool, NoVerdict> {
     let (target, setup) = args.plan();
+    leave_room_for(setup.cpus.clone())?;
     let report = run::until_told_to_stop(bare::measure(&target, &setup)).await??;
     output::show(&report.table());
     if let Some(path) = &args.json {
@@ -128,7 +134,9 @@ async fn run_bare(args: &BareArgs) -> Result<bool, NoVerdict> {
 }
 
 async fn run_several(args: &ScaleArgs) -> Result<bool, NoVerdict> {
-    let reports = scale::run(&args.calls, args.seconds, &args.mode()?).await?;
+    let mode = args.mode()?;
+    leave_room_for(mode.cpus())?;
+    let reports = scale::run(&args.calls, args.seconds, &mode).await?;
     output::show(&scale::table(&reports));
     if let Some(path) = &args.json {
         report::write_all(&reports, path).map_err(|error| unwritten(path, &error))?;
@@ -138,6 +146,13 @@ async fn run_several(args: &ScaleArgs) -> Result<bool, NoVerdict> {
         std::fs::write(path, page).map_err(|error| unwritten(path, &error))?;
     }
     Ok(reports.iter().all(|report| report.failures.is_empty()))
+}
+
+/// The service's processors are not for the generator.
+fn leave_room_for(service_cpus: Option<String>) -> Result<(), NoVerdict> {
+    let Some(list) = service_cpus else { return Ok(()) };
+    processors::keep_off(&list)
+        .map_err(|error| format!("the generator cannot keep off processors {list}: {error}").into())
 }
 
 /// Two reports that say nothing about one another; what they say has been shown.

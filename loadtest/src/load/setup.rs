@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::probe::{Manner, Probe, Speech};
+use super::processors;
 use super::scenario::{AgentSpeech, FRAME, PhoneSpeech, Scenario, whole};
 use crate::audio::{FRAME_PCM_BYTES, FRAME_SAMPLES};
 use crate::twilio::playback::SILENCE;
@@ -23,10 +24,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// there is not enough for that.
 fn threads(machine_cpus: usize) -> usize {
     machine_cpus / 4
-}
-
-fn machine_cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The frames in a time.
@@ -61,7 +58,7 @@ pub(crate) fn twilio(scenario: &Scenario, probe: &Probe) -> TwilioOptions {
         record: false,
         private_only: true,
         phone: PhoneBehaviour::answers().following(script).with_stream_faults(faults),
-        threads: threads(machine_cpus()),
+        threads: threads(processors::count()),
         probe: Some(probe.clone()),
         ..TwilioOptions::default()
     }
@@ -85,7 +82,7 @@ fn caller(scenario: &Scenario) -> CallerScript {
 /// An Ultravox for a scenario.
 pub(crate) fn ultravox(scenario: &Scenario, probe: &Probe) -> UltravoxOptions {
     let options = UltravoxOptions {
-        threads: threads(machine_cpus()),
+        threads: threads(processors::count()),
         probe: Some(probe.clone()),
         rest_after_reading: scenario.agent.rest_after_reading,
         receive_buffer_bytes: scenario.agent.rest_after_reading.map(|_| SLOW_RECEIVE_BUFFER),

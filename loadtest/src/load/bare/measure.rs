@@ -19,6 +19,7 @@ use crate::load::limits;
 use crate::load::machine::Machine;
 use crate::load::probe::Probe;
 use crate::load::proc::{CpuTime, Process};
+use crate::load::processors;
 use crate::load::report::{Cpu, Distribution, FORMAT, Level, Report, delays_are_trusted};
 use crate::load::scenario::{Expect, FRAME, Losses};
 
@@ -153,7 +154,7 @@ impl Bare<'_> {
             calls,
             placed: self.setup.calls.into(),
             seconds,
-            machine_cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            machine_cpus: processors::count(),
             service_cpus: self.setup.cpus.clone(),
             frames_relayed: frames,
             service_cpu: cpu(full.cpu.since(before.program.cpu)),
