@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ use super::socket::Socket;
 const WRITE_BYTES: usize = 4 * 1024;
 /// Reads of one socket before other calls of this thread get their turn.
 const READS_PER_TURN: u32 = 4;
+/// Timers of all calls fire on a common beat, so that a thread wakes for many of them at once. A
+/// part of a second, and of a frame.
+const BEAT: Duration = Duration::from_millis(5);
 /// How long Twilio may take to answer our close.
 const PHONE_CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// How long Ultravox may take to let us in, where it has not, and to answer our close.
@@ -114,15 +117,17 @@ impl Pump {
             Poll::Ready(Err(_)) => self.bridge.handle(now, Input::End(EndReason::InternalError)),
             Poll::Pending => {}
         }
+        // A socket that has nothing wakes us when it has, and is not asked again before.
+        let (mut phone_has_more, mut agent_has_more) = (true, true);
         let mut reads = 0;
-        while self.bridge.over().is_none()
-            && (self.read_phone(now, cx, buffers) | self.read_agent(now, cx, buffers))
-        {
-            reads += 1;
+        while self.bridge.over().is_none() && (phone_has_more || agent_has_more) {
             if reads >= READS_PER_TURN {
                 cx.waker().wake_by_ref();
                 break;
             }
+            reads += 1;
+            phone_has_more = phone_has_more && self.read_phone(now, cx, buffers);
+            agent_has_more = agent_has_more && self.read_agent(now, cx, buffers);
         }
         let was_welcome = self.bridge.wants_agent();
         self.keep_time(now, cx);
@@ -297,8 +302,10 @@ impl Pump {
     }
 
     /// Ticks the bridge when its deadline has passed, and sleeps until the next. The deadline moves
-    /// with every frame, so the timer is left alone until it fires or an earlier one is needed.
+    /// with every frame, so the timer is left alone until it fires or an earlier one is needed; the
+    /// pump is a task of its own, so the timer wakes it without being polled again.
     fn keep_time(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.timer_at = self.timer_at.filter(|at| *at > now);
         while let Some(deadline) = self.bridge.next_deadline() {
             if deadline <= now {
                 self.bridge.handle(now, Input::Tick);
@@ -308,16 +315,25 @@ impl Pump {
                 }
                 continue;
             }
-            if self.timer_at.is_none_or(|at| deadline < at) {
-                self.timer.as_mut().reset(deadline.into());
-                self.timer_at = Some(deadline);
+            let at = next_beat(deadline);
+            if self.timer_at.is_none_or(|armed| at < armed) {
+                self.timer.as_mut().reset(at.into());
+                self.timer_at = Some(at);
+                if self.timer.as_mut().poll(cx).is_ready() {
+                    cx.waker().wake_by_ref();
+                }
             }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Pending => return,
-                Poll::Ready(()) => self.timer_at = None,
-            }
+            return;
         }
     }
+}
+
+/// The first beat after a moment.
+fn next_beat(moment: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let since_a_beat =
+        moment.saturating_duration_since(*FIRST).subsec_nanos() % BEAT.subsec_nanos();
+    moment + BEAT - Duration::from_nanos(since_a_beat.into())
 }
 
 /// Joins the agent. A server that could not be reached has not seen the join URL, so it may be
@@ -358,4 +374,21 @@ async fn close_agent(agent: AgentLink) {
         }
     };
     let _ = tokio::time::timeout(AGENT_CLOSE_LIMIT, close).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timers_that_are_due_within_a_beat_fire_together_and_never_early() {
+        let began = Instant::now();
+        let moments: Vec<Instant> = (0..50).map(|n| began + Duration::from_millis(n)).collect();
+        let mut beats: Vec<Instant> = moments.iter().copied().map(next_beat).collect();
+        for (moment, beat) in moments.iter().zip(&beats) {
+            assert!(moment < beat && *beat <= *moment + BEAT);
+        }
+        beats.dedup();
+        assert!(beats.len() <= 11, "{} beats in 50 ms", beats.len());
+    }
 }
