@@ -60,6 +60,10 @@ async fn an_operation_can_be_tried_out_with_a_key() {
     page.run(&format!("window.ui.preauthorizeApiKey('api_key', '{ADMIN_KEY}')")).await;
     page.run(&format!("{operation}.querySelector('.opblock-summary-control').click()")).await;
     page.wait_for(&format!("{operation}.querySelector('.execute') !== null")).await;
+    // The example is shown a moment before it is what would be sent; without it nothing is.
+    let body =
+        "window.ui.oas3Selectors.requestBodyValue('/api/ultravox-calls/initiate-call', 'post')";
+    page.wait_for(&format!("{body}?.includes('destinationNumber')")).await;
     page.run(&format!("{operation}.querySelector('.execute').click()")).await;
     let status = format!(
         "{operation}.querySelector('.live-responses-table .response .response-col_status')?.innerText ?? ''"
