@@ -136,7 +136,8 @@ pub(crate) async fn create(
             description = "Only this company's"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 1_000,
             description = "At most so many; 100 when it is absent"),
-        ("after" = Option<String>, Query, description = "`next_after` of the page before"),
+        ("after" = Option<String>, Query, max_length = 200, pattern = "^[^\\u0000]*$",
+            description = "`next_after` of the page before"),
     ),
     responses(
         (status = 200, description = "A page of keys", body = KeyPage),

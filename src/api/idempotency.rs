@@ -49,7 +49,10 @@ impl FromRequest for IdempotencyKey {
         let Some(value) = request.headers().get(HEADER) else {
             return ready(Ok(IdempotencyKey(None)));
         };
-        let key = value.to_str().ok().filter(|key| KEY_CHARS.contains(&key.len()));
+        let is_key = |key: &&str| {
+            KEY_CHARS.contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        let key = value.to_str().ok().filter(is_key);
         let why = "must have 1 to 255 visible ASCII characters";
         let key = key.ok_or_else(|| ApiError::invalid_field(HEADER, why));
         ready(key.map(|key| IdempotencyKey(Some(key.to_owned()))))
@@ -72,9 +75,8 @@ pub(crate) struct IdempotencyKeyParam {
     #[expect(dead_code, reason = "only described")]
     #[param(
         rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = "^[!-~]{1,255}$"
+        // Blanks around a header's value are no part of it.
+        pattern = "^[ \\t]*[!-~]{1,255}[ \\t]*$"
     )]
     idempotency_key: Option<String>,
 }

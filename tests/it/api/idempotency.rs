@@ -97,7 +97,7 @@ async fn what_a_vendor_refused_is_answered_again() {
 async fn a_key_has_its_form() {
     let app = app().await;
     assert_eq!(initiate(&app, &"k".repeat(255), &body()).await.status, 200);
-    for bad in ["".to_owned(), "k".repeat(256)] {
+    for bad in ["".to_owned(), "two words".to_owned(), "k".repeat(256)] {
         let refused = initiate(&app, &bad, &body()).await;
         assert_eq!(refused.status, 400, "{refused:?}");
         assert!(refused.error().contains("Idempotency-Key must have 1 to 255"));
