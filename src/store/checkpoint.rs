@@ -1,8 +1,8 @@
 //! Moves what SQLite has only in its log into the database, beside those who read and write.
 //!
 //! Left to itself, SQLite does that in whichever commit makes the log too long, and everybody who
-//! writes waits while the disk does. Done every second by a connection of its own nobody waits, and
-//! a machine that loses its power loses at most that second.
+//! writes waits while the disk does. Done every second by a reader's connection nobody waits, and a
+//! machine that loses its power loses at most that second.
 
 use std::time::Duration;
 
@@ -37,17 +37,15 @@ impl Store {
         let mut fails = false;
         loop {
             ticks.tick().await;
-            let failed = std::mem::replace(&mut fails, false);
-            match self.checkpoint().await {
-                Ok(()) if failed => info!("the log of the database is written into it again"),
-                Ok(()) => {}
-                Err(error) => {
-                    fails = true;
-                    if !failed {
-                        warn!(%error, "the log of the database grows: it cannot be written into it");
-                    }
+            let done = self.checkpoint().await;
+            match &done {
+                Ok(()) if fails => info!("the log of the database is written into it again"),
+                Err(error) if !fails => {
+                    warn!(%error, "the log of the database grows: it cannot be written into it");
                 }
+                _ => {}
             }
+            fails = done.is_err();
         }
     }
 }

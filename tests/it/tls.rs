@@ -23,6 +23,13 @@ fn ultravox(tls: Tls) -> UltravoxOptions {
     UltravoxOptions { tls: Some(tls), ..UltravoxOptions::for_load() }
 }
 
+/// A program, and peers whose authority is not its own.
+fn strangers() -> World {
+    let [ours, other] = [(); 2].map(|()| Authority::new().expect("an authority"));
+    let tls = other.peers().expect("a certificate");
+    World::between(twilio(tls.clone()), ultravox(tls)).with_tls_of(&ours)
+}
+
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let fulfilled = async {
         while !condition() {
@@ -76,9 +83,7 @@ async fn every_frame_passes_both_legs_and_sessions_are_resumed() {
 
 #[actix_web::test]
 async fn vendors_of_another_authority_are_not_believed_and_the_reason_is_told() {
-    let [ours, other] = [(); 2].map(|()| Authority::new().expect("an authority"));
-    let tls = other.peers().expect("a certificate");
-    let world = World::between(twilio(tls.clone()), ultravox(tls)).with_tls_of(&ours);
+    let world = strangers();
     let program = world.start().await;
     let answer = soon("an answer", program.ask(CALLEE).send()).await.expect("an answer");
     assert_eq!(answer.status(), 500, "{}", program.log());
@@ -89,9 +94,7 @@ async fn vendors_of_another_authority_are_not_believed_and_the_reason_is_told() 
 
 #[actix_web::test]
 async fn a_phone_that_trusts_another_authority_says_so() {
-    let [ours, other] = [(); 2].map(|()| Authority::new().expect("an authority"));
-    let tls = other.peers().expect("a certificate");
-    let world = World::between(twilio(tls.clone()), ultravox(tls)).with_tls_of(&ours);
+    let world = strangers();
     let _program = world.start().await;
     let phone = world.twilio.call_in(InboundCall {
         from: CALLEE.to_owned(),

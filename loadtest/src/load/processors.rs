@@ -17,9 +17,9 @@ pub(crate) fn count() -> usize {
 /// Keeps this thread, and all that it begins, off the processors in a list such as `0-3,5`. Nothing
 /// changes where that would leave none.
 pub(crate) fn keep_off(list: &str) -> io::Result<()> {
-    count();
+    LazyLock::force(&AT_FIRST);
     let mut rest = sched_getaffinity(None)?;
-    for processor in members(list).filter(|member| *member < CpuSet::MAX_CPU) {
+    for processor in members(list) {
         rest.unset(processor);
     }
     match rest.count() {
@@ -28,11 +28,12 @@ pub(crate) fn keep_off(list: &str) -> io::Result<()> {
     }
 }
 
-/// The processors of a list as taskset takes it; what is none is nobody's.
+/// The processors of a list as taskset takes it, of those that a system can have.
 fn members(list: &str) -> impl Iterator<Item = usize> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse().ok()?..=last.parse().ok()?)
+        let last: usize = last.parse().ok()?;
+        Some(first.parse().ok()?..=last.min(CpuSet::MAX_CPU - 1))
     };
     list.split(',').filter_map(range).flatten()
 }
@@ -45,12 +46,14 @@ mod tests {
     fn a_list_has_single_processors_and_ranges() {
         assert_eq!(members("0-2,5").collect::<Vec<_>>(), [0, 1, 2, 5]);
         assert_eq!(members("3").collect::<Vec<_>>(), [3]);
+        let endless = format!("{}-{}", CpuSet::MAX_CPU - 2, usize::MAX);
+        assert_eq!(members(&endless).count(), 2, "what no system has is left out");
     }
 
     #[test]
     fn a_thread_leaves_the_services_processors_but_never_all() {
         let before = sched_getaffinity(None).expect("allowed");
-        let all = format!("0-{}", CpuSet::MAX_CPU - 1);
+        let all = format!("0-{}", usize::MAX);
         keep_off(&all).expect("allowed");
         assert_eq!(sched_getaffinity(None).expect("allowed"), before, "some are needed");
         let first = (0..CpuSet::MAX_CPU).find(|&cpu| before.is_set(cpu)).expect("one");
