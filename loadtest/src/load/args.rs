@@ -104,6 +104,10 @@ pub(crate) struct ScaleArgs {
     pub(crate) seconds: u64,
     #[command(flatten)]
     launch: LaunchArgs,
+    /// Also measures this at each number of calls, before and after the service, for half the time
+    /// each.
+    #[arg(long, value_name = "WHAT", requires_if("plain", "tls"))]
+    pub(crate) reference: Option<Against>,
     /// Writes the results here as JSON: a list with one report for each number of calls.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -321,6 +325,7 @@ mod tests {
             "loadtest html report.json",
             "loadtest compare before.json",
             "loadtest scale --target http://127.0.0.1",
+            "loadtest scale --reference plain",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -336,6 +341,13 @@ mod tests {
         };
         assert_eq!(of("loadtest scale"), (vec![50, 100, 200, 500, 1_000, 1_500], 30));
         assert_eq!(of("loadtest scale --calls 5,10 --seconds 2"), (vec![5, 10], 2));
+        let reference = |line| match parse(line).expect(line) {
+            Command::Scale(args) => args.reference,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reference("loadtest scale"), None);
+        assert_eq!(reference("loadtest scale --reference haproxy"), Some(Against::Haproxy));
+        assert_eq!(reference("loadtest scale --tls --reference plain"), Some(Against::Plain));
     }
 
     #[test]

@@ -179,6 +179,9 @@ pub(crate) fn scale() -> Vec<Report> {
         let mut report = at(calls);
         report.service_cpu.us_per_frame *= dearer;
         report.service_cpu.cores *= dearer;
+        if let Some(reference) = &mut report.reference {
+            reference.ratio *= dearer;
+        }
         report.memory_bytes.per_call *= 1.0 + 20.0 / calls as f64;
         for delay in [&mut report.delay_phone_to_agent, &mut report.delay_agent_to_phone] {
             delay.p50_us += calls / 5;

@@ -108,10 +108,7 @@ async fn run_one(args: &RunArgs) -> Result<bool, NoVerdict> {
     let scenario = scenario::find(&args.scenario)?.with(args.overrides());
     let mode = args.mode()?;
     leave_room_for(mode.cpus())?;
-    let report = match args.reference {
-        None => run::run(&scenario, &mode).await?,
-        Some(against) => run::run_between(&scenario, &mode, against).await?,
-    };
+    let report = run::run(&scenario, &mode, args.reference).await?;
     output::show(&report.table());
     if let Some(path) = &args.json {
         report.write(path).map_err(|error| unwritten(path, &error))?;
@@ -136,7 +133,7 @@ async fn run_bare(args: &BareArgs) -> Result<bool, NoVerdict> {
 async fn run_several(args: &ScaleArgs) -> Result<bool, NoVerdict> {
     let mode = args.mode()?;
     leave_room_for(mode.cpus())?;
-    let reports = scale::run(&args.calls, args.seconds, &mode).await?;
+    let reports = scale::run(&args.calls, args.seconds, &mode, args.reference).await?;
     output::show(&scale::table(&reports));
     if let Some(path) = &args.json {
         report::write_all(&reports, path).map_err(|error| unwritten(path, &error))?;

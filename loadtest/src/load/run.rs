@@ -54,19 +54,16 @@ pub(crate) enum RunError {
     Interrupted,
 }
 
-/// Runs a test; whatever stops it, a service of our own is stopped too.
-pub(crate) async fn run(scenario: &Scenario, mode: &LaunchMode) -> Result<Report, RunError> {
-    until_told_to_stop(test(scenario, mode)).await?
-}
-
-/// Runs a test, and before and after it, for half the time each, what it is compared with: on the
-/// same processors, so that a machine that becomes slower or faster meanwhile is so for both.
-pub(crate) async fn run_between(
+/// Runs a test, and before and after it, for half the time each, what it is compared with, if
+/// anything: on the same processors, so that a machine that becomes slower or faster meanwhile is so
+/// for both. Whatever stops it, a service of our own is stopped too.
+pub(crate) async fn run(
     scenario: &Scenario,
     mode: &LaunchMode,
-    against: Against,
+    against: Option<Against>,
 ) -> Result<Report, RunError> {
     until_told_to_stop(async {
+        let Some(against) = against else { return test(scenario, mode).await };
         let before = side(scenario, mode, against).await?;
         let mut report = test(scenario, mode).await?;
         let after = side(scenario, mode, against).await?;

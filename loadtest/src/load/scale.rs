@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use super::output::progress;
+use super::reference::Against;
 use super::report::Report;
 use super::run::{self, RunError};
 use super::scenario::{Overrides, ScenarioError, find};
@@ -27,16 +28,17 @@ pub(crate) async fn run(
     numbers: &[u32],
     seconds: u64,
     mode: &LaunchMode,
+    against: Option<Against>,
 ) -> Result<Vec<Report>, ScaleError> {
     let mut reports = Vec::new();
     for &calls in numbers {
         progress(&format!("{calls} calls for {seconds} s"));
         let changes =
             Overrides { calls: Some(calls), seconds: Some(seconds), ..Overrides::default() };
-        reports.push(one("steady", calls, changes, mode).await?);
+        reports.push(one("steady", changes, mode, against).await?);
     }
     progress("short calls, for what they leave in the database");
-    let churn = one("churn", CHURN.calls.unwrap_or_default(), CHURN, mode).await?;
+    let churn = one("churn", CHURN, mode, None).await?;
     for report in &mut reports {
         report.database_bytes_per_call = churn.database_bytes_per_call;
     }
@@ -48,12 +50,13 @@ pub(crate) async fn run(
 
 async fn one(
     name: &str,
-    calls: u32,
     changes: Overrides,
     mode: &LaunchMode,
+    against: Option<Against>,
 ) -> Result<Report, ScaleError> {
     let scenario = find(name)?.with(changes);
-    run::run(&scenario, mode).await.map_err(|source| ScaleError::Run { calls, source })
+    let calls = scenario.calls;
+    run::run(&scenario, mode, against).await.map_err(|source| ScaleError::Run { calls, source })
 }
 
 /// One line for each number of calls.
@@ -64,9 +67,18 @@ pub(crate) fn table(reports: &[Report]) -> String {
 }
 
 fn write_table(out: &mut String, reports: &[Report]) -> std::fmt::Result {
+    let first = reports.first();
+    if first.is_some_and(|report| report.tls) {
+        writeln!(out, "both legs over TLS")?;
+    }
+    let reference = first.and_then(|report| report.reference.as_ref());
+    if let Some(reference) = reference {
+        writeln!(out, "ratio: {}", reference.in_words())?;
+    }
+    let ratio_name = if reference.is_some() { "ratio  " } else { "" };
     writeln!(
         out,
-        "calls  CPU µs/frame  cores  KiB/call  fds/call  to agent p50/p99 ms  to phone p50/p99 ms  \
+        "calls  CPU µs/frame  {ratio_name}cores  KiB/call  fds/call  to agent p50/p99 ms  to phone p50/p99 ms  \
          clock late p99 ms  start ms"
     )?;
     for report in reports {
@@ -74,9 +86,13 @@ fn write_table(out: &mut String, reports: &[Report]) -> std::fmt::Result {
             format!("{:.2} / {:.2}", p50_us as f64 / 1e3, p99_us as f64 / 1e3)
         };
         let (to_agent, to_phone) = (report.delay_phone_to_agent, report.delay_agent_to_phone);
+        let ratio = match &report.reference {
+            Some(reference) => format!("{:>5.2}  ", reference.ratio),
+            None => String::new(),
+        };
         writeln!(
             out,
-            "{:>5}  {:>12.2}  {:>5.2}  {:>8.1}  {:>8.2}  {:>19}  {:>19}  {:>17.2}  {:>8.0}{}",
+            "{:>5}  {:>12.2}  {ratio}{:>5.2}  {:>8.1}  {:>8.2}  {:>19}  {:>19}  {:>17.2}  {:>8.0}{}",
             report.calls,
             report.service_cpu.us_per_frame,
             report.service_cpu.cores,
@@ -110,6 +126,7 @@ fn write_table(out: &mut String, reports: &[Report]) -> std::fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::example;
 
     #[test]
     fn each_number_of_calls_is_a_line_and_problems_come_last() {
@@ -127,5 +144,18 @@ mod tests {
         assert_eq!(lines[5], "passed");
         two.failures = vec!["1 frame was lost".into()];
         assert!(table(&[one, two]).ends_with("FAILED"));
+    }
+
+    #[test]
+    fn what_it_is_compared_with_stands_beside_the_cost() {
+        let of = |reports: &[Report]| table(reports).lines().map(str::to_owned).collect::<Vec<_>>();
+        let lines = of(&[example::report()]);
+        let ratio = example::report().reference.expect("a reference").ratio;
+        let name = "ratio: times what HAProxy 2.6.12 needs to merely move its bytes";
+        assert_eq!(lines[0], name, "{lines:?}");
+        assert!(lines[1].starts_with("calls  CPU µs/frame  ratio  cores"), "{lines:?}");
+        assert!(lines[2].contains(&format!("  {ratio:.2}  ")), "{lines:?}");
+        let lines = of(&[example::over_tls()]);
+        assert_eq!(lines[..2], ["both legs over TLS", "ratio: times what it costs without TLS"]);
     }
 }

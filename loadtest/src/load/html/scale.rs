@@ -70,13 +70,15 @@ fn bend(reports: &[&Report]) -> String {
         return "Nothing was measured.".to_owned();
     };
     let cheapest = format!(
-        "A frame is cheapest at {} calls, {}",
+        "{}A frame is cheapest at {} calls, {}",
+        compared(reports),
         grouped(best.calls as f64, 0),
         Unit::Micros.show(cost(best))
     );
     for report in reports {
         let mut why = Vec::new();
-        if cost(report) > DEARER * cost(best) {
+        // With few calls each pays more of what is done once for all of them.
+        if report.calls > best.calls && cost(report) > DEARER * cost(best) {
             why.push(format!(
                 "a frame costs {}, {:.0}% more than at best",
                 Unit::Micros.show(cost(report)),
@@ -100,16 +102,38 @@ fn bend(reports: &[&Report]) -> String {
     }
     let last = reports.last().map_or(0.0, |report| report.calls as f64);
     format!(
-        "{cheapest}, and up to {} calls the curve does not bend: no frame costs 15% more than that, \
-         and no 99th percentile is above {}.",
+        "{cheapest}, and up to {} calls the curve does not bend: with more calls no frame costs 15% \
+         more than that, and no 99th percentile is above {}.",
         grouped(last, 0),
         Unit::Micros.show(LONG_DELAY_US as f64)
     )
 }
 
+/// A sentence about the least and the most of what it was compared with, if it was.
+fn compared(reports: &[&Report]) -> String {
+    let references: Vec<_> =
+        reports.iter().filter_map(|report| report.reference.as_ref()).collect();
+    let ratios = || references.iter().map(|reference| reference.ratio);
+    match references.first() {
+        Some(reference) => format!(
+            "A frame costs {} to {} {}. ",
+            short(ratios().fold(f64::INFINITY, f64::min)),
+            short(ratios().fold(0.0, f64::max)),
+            reference.in_words()
+        ),
+        None => String::new(),
+    }
+}
+
 /// Microseconds of processor time that a call takes each second.
 fn us_per_call_second(report: &Report) -> f64 {
     per(report.service_cpu.cores * 1e6, report.calls)
+}
+
+/// What it was compared with, such as `HAProxy 2.6.12`.
+fn reference_name<'a>(reports: &[&'a Report]) -> Option<&'a str> {
+    let reference = reports.iter().find_map(|report| report.reference.as_ref())?;
+    Some(&reference.name)
 }
 
 fn plots(reports: &[&Report]) -> String {
@@ -132,10 +156,10 @@ fn plots(reports: &[&Report]) -> String {
     };
     let one = |name: &str, value: Value| vec![line(name, 0, value)];
     let mut per_frame = vec![line("callspan", 0, |r| r.service_cpu.us_per_frame)];
-    if reports.iter().any(|report| report.reference.is_some()) {
+    if let Some(compared_with) = reference_name(reports) {
         let reference: Value =
             |r| r.reference.as_ref().map_or(f64::NAN, |reference| reference.cpu.us_per_frame);
-        per_frame.push(line("byte proxy", 3, reference).dashed());
+        per_frame.push(line(compared_with, 3, reference).dashed());
     }
     [
         plot("frame", "Processor time per frame", Unit::Micros, per_frame),
@@ -200,10 +224,11 @@ fn figures(reports: &[&Report]) -> String {
             if report.delays_trusted { "no" } else { "yes" }.to_owned(),
         ]
     };
+    let ratio = format!("× {}", reference_name(reports).unwrap_or("proxy"));
     let columns = [
         "calls",
         "CPU per frame",
-        "× proxy",
+        &ratio,
         "CPU per call·s",
         "cores",
         "memory per call",
@@ -231,11 +256,26 @@ mod tests {
     fn a_dearer_frame_bends_the_curve() {
         let mut reports = example::scale();
         let text = bend_of(&reports);
-        assert!(text.starts_with("A frame is cheapest at 100 calls, 9.10 µs."), "{text}");
+        let compared = "A frame costs 1.08 to 1.41 times what HAProxy 2.6.12 needs to merely move";
+        assert!(text.starts_with(compared), "{text}");
+        assert!(text.contains("its bytes. A frame is cheapest at 100 calls, 9.10 µs."), "{text}");
         assert!(text.contains("bends at 1,500 calls: a frame costs 11.9 µs, 31% more"), "{text}");
         reports.pop();
         let text = bend_of(&reports);
         assert!(text.contains("up to 1,000 calls the curve does not bend"), "{text}");
+    }
+
+    #[test]
+    fn what_few_calls_cost_more_bends_nothing() {
+        let mut reports = example::scale();
+        reports.pop();
+        reports[0].service_cpu.us_per_frame *= 2.0;
+        let text = bend_of(&reports);
+        assert!(text.contains("up to 1,000 calls the curve does not bend"), "{text}");
+        for report in &mut reports {
+            report.reference = None;
+        }
+        assert!(bend_of(&reports).starts_with("A frame is cheapest at 100 calls"), "{text}");
     }
 
     #[test]
