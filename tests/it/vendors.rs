@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use actors::call::{CallStatus, EndReason};
 use loadtest::twilio::{
-    CallbackFaults, PhoneBehaviour, RestFault, RestOperation, SimTwilio, TwilioOptions,
+    CallbackFaults, CallerScript, PhoneBehaviour, PhoneOutcome, RestFault, RestOperation,
+    SimTwilio, TwilioOptions,
 };
 use loadtest::ultravox::{self, Fault, On};
 use serde_json::json;
@@ -235,6 +236,27 @@ async fn a_call_whose_answer_was_lost_is_found_in_twilio_s_list() {
             .any(|request| request.method == "GET" && request.path.ends_with("/Calls.json"))
     };
     assert!(listed(&app.twilio));
+    app.finish().await;
+}
+
+/// Twilio's answer to the create comes after everything else about the call.
+#[actix_web::test]
+async fn a_phone_that_is_done_before_its_create_is_answered_ends_the_call() {
+    let app = TestApp::start().await;
+    let short = PhoneBehaviour::answers().following(CallerScript::new().wait_ms(40).hang_up());
+    for (phone, status) in [
+        (PhoneBehaviour::ends_in(PhoneOutcome::Busy), CallStatus::Busy),
+        (short, CallStatus::Completed),
+    ] {
+        app.twilio.set_phone(CALLEE, phone);
+        app.twilio
+            .fail_next(RestOperation::CreateCall, RestFault::Slow(Duration::from_millis(1_500)));
+        let answer = app.call(CALLEE).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        app.quiet().await;
+        let phone = soon("the call", app.twilio.wait_for_call(CALLEE)).await;
+        assert_eq!(app.row(&phone).await.status, status);
+    }
     app.finish().await;
 }
 
