@@ -127,6 +127,9 @@ impl Session {
         if self.telephone.is_none() {
             self.agent.handle(joined, Input::Joined);
         }
+        let alarm = sleep_until(joined.into());
+        tokio::pin!(alarm);
+        let mut alarm_at = None;
         loop {
             if self.perform().await.is_break() {
                 return;
@@ -134,13 +137,13 @@ impl Session {
             let reading = self.deaf_until.is_none();
             let own = self.deaf_until.into_iter().chain(self.ping_at);
             let deadline = own.chain(self.agent.next_deadline()).min();
-            let alarm = deadline.map(|at| sleep_until(at.into()));
-            let alarm = async {
-                match alarm {
-                    Some(alarm) => alarm.await,
-                    None => std::future::pending().await,
-                }
-            };
+            // Most deadlines move away with every message: the alarm then goes off once too early.
+            if let Some(at) = deadline
+                && alarm_at.is_none_or(|armed| at < armed)
+            {
+                alarm.as_mut().reset(at.into());
+                alarm_at = Some(at);
+            }
             let input = tokio::select! {
                 received = self.socket.next(reading) => match self.received(received).await {
                     ControlFlow::Continue(input) => input,
@@ -158,7 +161,10 @@ impl Session {
                     }
                     other => Input::Command(other),
                 },
-                () = alarm => Input::Tick,
+                () = &mut alarm, if alarm_at.is_some() => {
+                    alarm_at = None;
+                    Input::Tick
+                }
             };
             let now = Instant::now();
             self.deaf_until = self.deaf_until.filter(|until| *until > now);
