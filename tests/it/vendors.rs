@@ -239,7 +239,6 @@ async fn a_call_whose_answer_was_lost_is_found_in_twilio_s_list() {
     app.finish().await;
 }
 
-/// Twilio's answer to the create comes after everything else about the call.
 #[actix_web::test]
 async fn a_phone_that_is_done_before_its_create_is_answered_ends_the_call() {
     let app = TestApp::start().await;
@@ -249,8 +248,7 @@ async fn a_phone_that_is_done_before_its_create_is_answered_ends_the_call() {
         (short, CallStatus::Completed),
     ] {
         app.twilio.set_phone(CALLEE, phone);
-        app.twilio
-            .fail_next(RestOperation::CreateCall, RestFault::Slow(Duration::from_millis(1_500)));
+        app.twilio.fail_next(RestOperation::CreateCall, RestFault::NeverAnswersAfterEffect);
         let answer = app.call(CALLEE).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         app.quiet().await;

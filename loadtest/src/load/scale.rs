@@ -75,11 +75,11 @@ fn write_table(out: &mut String, reports: &[Report]) -> std::fmt::Result {
     if let Some(reference) = reference {
         writeln!(out, "ratio: {}", reference.in_words())?;
     }
-    let ratio_name = if reference.is_some() { "ratio  " } else { "" };
+    let ratio_heading = if reference.is_some() { "ratio  " } else { "" };
     writeln!(
         out,
-        "calls  CPU µs/frame  {ratio_name}cores  KiB/call  fds/call  to agent p50/p99 ms  to phone p50/p99 ms  \
-         clock late p99 ms  start ms"
+        "calls  CPU µs/frame  {ratio_heading}cores  KiB/call  fds/call  to agent p50/p99 ms  \
+         to phone p50/p99 ms  clock late p99 ms  start ms"
     )?;
     for report in reports {
         let delay = |p50_us: u64, p99_us: u64| {

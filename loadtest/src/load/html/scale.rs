@@ -8,6 +8,7 @@ use super::plot::{Line, Plot};
 use super::summary;
 use super::text::{escape, notes, table};
 use crate::load::figures::per;
+use crate::load::reference::Reference;
 use crate::load::report::Report;
 use crate::load::units::{Unit, grouped, short};
 
@@ -109,31 +110,23 @@ fn bend(reports: &[&Report]) -> String {
     )
 }
 
-/// A sentence about the least and the most of what it was compared with, if it was.
+/// What the service was compared with, if it was.
+fn reference<'a>(reports: &[&'a Report]) -> Option<&'a Reference> {
+    reports.iter().find_map(|report| report.reference.as_ref())
+}
+
+/// The least and the most that a frame cost beside what it was compared with, as a sentence.
 fn compared(reports: &[&Report]) -> String {
-    let references: Vec<_> =
-        reports.iter().filter_map(|report| report.reference.as_ref()).collect();
-    let ratios = || references.iter().map(|reference| reference.ratio);
-    match references.first() {
-        Some(reference) => format!(
-            "A frame costs {} to {} {}. ",
-            short(ratios().fold(f64::INFINITY, f64::min)),
-            short(ratios().fold(0.0, f64::max)),
-            reference.in_words()
-        ),
-        None => String::new(),
-    }
+    let Some(reference) = reference(reports) else { return String::new() };
+    let ratios = reports.iter().filter_map(|report| Some(report.reference.as_ref()?.ratio));
+    let (least, most) = ratios
+        .fold((f64::INFINITY, 0.0_f64), |(least, most), ratio| (least.min(ratio), most.max(ratio)));
+    format!("A frame costs {} to {} {}. ", short(least), short(most), reference.in_words())
 }
 
 /// Microseconds of processor time that a call takes each second.
 fn us_per_call_second(report: &Report) -> f64 {
     per(report.service_cpu.cores * 1e6, report.calls)
-}
-
-/// What it was compared with, such as `HAProxy 2.6.12`.
-fn reference_name<'a>(reports: &[&'a Report]) -> Option<&'a str> {
-    let reference = reports.iter().find_map(|report| report.reference.as_ref())?;
-    Some(&reference.name)
 }
 
 fn plots(reports: &[&Report]) -> String {
@@ -156,10 +149,10 @@ fn plots(reports: &[&Report]) -> String {
     };
     let one = |name: &str, value: Value| vec![line(name, 0, value)];
     let mut per_frame = vec![line("callspan", 0, |r| r.service_cpu.us_per_frame)];
-    if let Some(compared_with) = reference_name(reports) {
-        let reference: Value =
+    if let Some(reference) = reference(reports) {
+        let cost: Value =
             |r| r.reference.as_ref().map_or(f64::NAN, |reference| reference.cpu.us_per_frame);
-        per_frame.push(line(compared_with, 3, reference).dashed());
+        per_frame.push(line(&reference.name, 3, cost).dashed());
     }
     [
         plot("frame", "Processor time per frame", Unit::Micros, per_frame),
@@ -224,7 +217,7 @@ fn figures(reports: &[&Report]) -> String {
             if report.delays_trusted { "no" } else { "yes" }.to_owned(),
         ]
     };
-    let ratio = format!("× {}", reference_name(reports).unwrap_or("proxy"));
+    let ratio = format!("× {}", reference(reports).map_or("proxy", |reference| &reference.name));
     let columns = [
         "calls",
         "CPU per frame",
